@@ -1,0 +1,115 @@
+"""The values matching speaks of: a request for help, the offers made for it, and the people in the index."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class RequestState(StrEnum):
+    """Where a request is in its life; `matching/request_rules.py` holds the transitions."""
+
+    WAITING = "waiting"
+    CONNECTING = "connecting"
+    IN_CALL = "in_call"
+    ENDED = "ended"
+
+
+class Outcome(StrEnum):
+    """How an ended request ended."""
+
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    FAILED = "failed"
+
+
+class OfferOutcome(StrEnum):
+    """How an offer ended; every offer ends exactly once."""
+
+    WON = "won"
+    LOST = "lost"
+    WITHDRAWN = "withdrawn"
+    DECLINED = "declined"
+    EXPIRED = "expired"
+
+
+class WithdrawReason(StrEnum):
+    """What a volunteer is told when an offer is over."""
+
+    ANSWERED = "answered"
+    ANSWERED_BY_YOU = "answered_by_you"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    REQUEST_ENDED = "request_ended"
+    UNAVAILABLE = "unavailable"
+
+
+class Tier(StrEnum):
+    """Hot: has a live session that said ready. Cold: needs a push."""
+
+    HOT = "hot"
+    COLD = "cold"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One person's wish for help now. Times are the database's."""
+
+    id: UUID
+    requester_id: UUID
+    session_id: UUID
+    state: RequestState
+    outcome: Outcome | None
+    languages: tuple[str, ...]
+    topic: str | None
+    mode: str
+    created_at: datetime
+    waiting_since: datetime
+    """When the present epoch began to wait."""
+    deadline: datetime
+    epoch: int
+    returns: int
+    """How often it went back to waiting."""
+    wave: int
+    asked: int
+    """Offers made over all epochs, as the requester is told."""
+    call_id: UUID | None
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One volunteer was asked, once, for one epoch of a request."""
+
+    request_id: UUID
+    person_id: UUID
+    epoch: int
+    wave: int
+    language: str
+    offered_at: datetime
+    expires_at: datetime
+    outcome: OfferOutcome | None = None
+    reason: WithdrawReason | None = None
+    told_at: datetime | None = None
+    delivered_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What the index knows of one volunteer. Moments are Unix seconds of the database's clock."""
+
+    person_id: UUID
+    languages: tuple[str, ...]
+    """Index languages (`matching/languages.py`), not raw tags."""
+    tier: Tier
+    opens_at: float | None
+    """Start of the next weekly window, or of the current one; None when there is none."""
+    closes_at: float | None
+    """End of the window that starts at `opens_at`; None when it never ends (open all week)."""
+    not_before: float = 0.0
+    """Earliest moment to be asked again: pause, cooldown, call; `inf` when that is not known yet."""
+    last_asked_at: float = 0.0
+    """Never asked: a random fraction in [0, 1), so that newcomers come first in no fixed order."""

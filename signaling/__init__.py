@@ -1,0 +1,1 @@
+"""How two people are brought into one call and kept there: pure rules, one service (`Switchboard`), and its ports."""

@@ -1,0 +1,89 @@
+"""What signaling needs from the world, owned here and implemented in `infra/` (and by fakes in tests)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+
+class CarrierUnavailable(Exception):
+    """Valkey cannot carry messages now. What was decided stays decided; a later look tells it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A node's ownership of one mailbox, won by `Mailboxes.claim`."""
+
+    session_id: UUID
+    owner_epoch: int
+    """Fencing token: only the highest owns the mailbox."""
+    incarnation: str
+    """Names one unbroken run of sequence numbers."""
+    seq: int
+    """The last number given out when the mailbox was claimed."""
+    resumed: bool
+    """Whether the asked-for (incarnation, seq) could be continued without a gap."""
+    backlog: tuple[tuple[int, bytes], ...]
+    """When resumed: the messages after the number the client named, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message (or the word that the mailbox has another owner) for a session this node owns."""
+
+    session_id: UUID
+    seq: int | None
+    """None for an unnumbered message (progress, picture)."""
+    message: bytes | None
+    """UTF-8 JSON object without `seq`; None says: taken over, close."""
+    owner_epoch: int
+
+
+class Sender(Protocol):
+    """The writing side of mailboxes, all that services need."""
+
+    async def send(self, session_id: UUID, message: bytes) -> bool:
+        """Append a UTF-8 JSON object `{"type", "data", ...}` under the next number and wake the owner.
+
+        False when the session has no mailbox (it will start from a snapshot). Raises `CarrierUnavailable`.
+        """
+
+    async def send_unnumbered(self, session_id: UUID, message: bytes) -> None:
+        """Hand a message to the owner if there is one now; it is not kept. Raises `CarrierUnavailable`."""
+
+
+class Mailboxes(Sender, Protocol):
+    """One mailbox per session: a bounded, expiring stream of numbered messages with one owning node at a time."""
+
+    async def claim(self, session_id: UUID, *, resume: tuple[str, int] | None) -> Claim:
+        """Become the owner (the former owner gets a `Delivery` without a message) and continue or begin an incarnation."""
+
+    async def renew(self, claim: Claim) -> Claim:
+        """Begin a new incarnation of a mailbox this node owns, after a wipe or failover; numbers start again at 0."""
+
+    async def beat(self, claims: Collection[Claim]) -> dict[UUID, int | None]:
+        """Refresh expiry and presence. Gives the last seq per session, so that gaps show; None: no longer the owner."""
+
+    async def read(self, session_id: UUID, after: int) -> list[tuple[int, bytes]]:
+        """Messages after number `after`, oldest first."""
+
+    async def acknowledged(self, claim: Claim, seq: int) -> None:
+        """The client has everything up to `seq`: older entries may go."""
+
+    async def release(self, claim: Claim) -> None:
+        """Give up ownership (socket gone); messages are still kept for a resume. A stale claim changes nothing."""
+
+    def deliveries(self) -> AsyncIterator[Delivery]:
+        """Messages for sessions this node owns, as they are sent. Ends only when closed; reconnects by itself,
+        after which the caller must expect gaps (found by `beat`)."""
+
+
+class Answers(Protocol):
+    """What was answered to a client's message id, kept 10 minutes, across nodes."""
+
+    async def begin(self, session_id: UUID, message_id: str) -> bytes | None:
+        """None: not done yet (or its doer died): do it. Else the answer frame to send again."""
+
+    async def finish(self, session_id: UUID, message_id: str, answer: bytes) -> None: ...
