@@ -1,0 +1,453 @@
+"""Every frame of the socket, both ways, as typed values: the contract between the apps and `GET /v1/ws`.
+
+A frame is one JSON object `{"type", "data", "id"?, "seq"?, "ack"?, "call"?, "attempt"?}`. Unknown fields are ignored;
+wrong types and values are refused with the field's path. Names of WebRTC things are the W3C's.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta, field
+
+from server.views import CallView, OfferView, RequestView, UserView
+
+MAX_SDP_CHARS = 60 * 1024
+MAX_CANDIDATE_CHARS = 4 * 1024
+MAX_TOKEN_CHARS = 8 * 1024
+MAX_CHAT_CHARS = 2000
+
+MessageId = Annotated[str, Meta(min_length=1, max_length=64)]
+Seq = Annotated[int, Meta(ge=0, le=2**53)]
+Epoch = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Negotiation = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+LanguageTag = Annotated[str, Meta(min_length=1, max_length=64)]
+"""BCP 47; told apart from nonsense by `matching/languages.py`, not here."""
+ChatText = Annotated[str, Meta(min_length=1, max_length=MAX_CHAT_CHARS)]
+ChatPhrase = Literal[
+    "camera_covered",
+    "more_light",
+    "move_left",
+    "move_right",
+    "closer",
+    "farther",
+    "hold_still",
+    "turn_over",
+    "torch_please",
+    "cannot_hear_you",
+    "one_moment",
+    "thank_you",
+]
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """The data of a frame that says all by its type."""
+
+
+# What the two people say to each other through us: the same data in from one side and out to the other.
+
+
+class Description(msgspec.Struct, frozen=True, kw_only=True):
+    """An RTCSessionDescription (W3C) with the number of its round of negotiation."""
+
+    type: Literal["offer", "answer"]
+    sdp: Annotated[str, Meta(min_length=1, max_length=MAX_SDP_CHARS)]
+    negotiation: Negotiation
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """An RTCIceCandidateInit (W3C); a null candidate ends the gathering of its generation."""
+
+    candidate: Annotated[str, Meta(max_length=MAX_CANDIDATE_CHARS)] | None
+    sdp_mid: Annotated[str, Meta(max_length=64)] | None = field(default=None, name="sdpMid")
+    sdp_m_line_index: Annotated[int, Meta(ge=0, le=65535)] | None = field(default=None, name="sdpMLineIndex")
+    username_fragment: Annotated[str, Meta(max_length=256)] | None = field(default=None, name="usernameFragment")
+    negotiation: Negotiation
+
+
+class Chat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Words in the call: free text, or a phrase that the other app says in its own language."""
+
+    text: ChatText | None = None
+    phrase: ChatPhrase | None = None
+    language: LanguageTag
+
+    def __post_init__(self) -> None:
+        if (self.text is None) == (self.phrase is None):
+            raise ValueError("Expected exactly one of `text` and `phrase`")
+
+
+class Control(msgspec.Struct, frozen=True, kw_only=True):
+    """The volunteer's wish about the requester's camera: torch on or off, a zoom factor, a photo."""
+
+    name: Literal["torch", "zoom", "photo"]
+    value: bool | float | None = None
+
+    def __post_init__(self) -> None:
+        is_number = isinstance(self.value, float | int) and not isinstance(self.value, bool)
+        if self.name == "torch" and not isinstance(self.value, bool):
+            raise ValueError("Expected `value` of torch to be true or false")
+        if self.name == "zoom" and not (is_number and 0 < float(self.value or 0) <= 100):
+            raise ValueError("Expected `value` of zoom to be a number above 0, at most 100")
+        if self.name == "photo" and is_number:
+            raise ValueError("Expected `value` of photo to be absent, null, true or false")
+
+
+# From the client.
+
+
+class Resume(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the client came: the highest seq it saw in an incarnation of its mailbox."""
+
+    incarnation: Annotated[str, Meta(min_length=1, max_length=64)]
+    seq: Seq
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is there; always first. The token never travels in a URL."""
+
+    token: Annotated[str, Meta(min_length=1, max_length=MAX_TOKEN_CHARS)]
+    device_id: Annotated[str, Meta(min_length=1, max_length=64)]
+    resume: Resume | None = None
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether this session may be rung through its socket."""
+
+    ready: bool
+
+
+class Accept(msgspec.Struct, frozen=True, kw_only=True):
+    """I will help with this request."""
+
+    request_id: UUID
+    epoch: Epoch
+
+
+class Decline(msgspec.Struct, frozen=True, kw_only=True):
+    """Not me, this time."""
+
+    request_id: UUID
+    epoch: Epoch
+    reason: Literal["busy", "not_now"] | None = None
+
+
+class MediaKinds(msgspec.Struct, frozen=True, kw_only=True):
+    """Which kinds of media run in one direction."""
+
+    audio: bool
+    video: bool
+
+
+class MediaReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a side sees of its RTCPeerConnection."""
+
+    state: Literal["connected", "disconnected", "failed"]
+    sending: MediaKinds
+    receiving: MediaKinds
+    paused: Literal["phone_call", "background", "user"] | None = None
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True):
+    """Hang up."""
+
+    reason: Literal["done", "left", "technical"]
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """A fresh access token for the session this socket already belongs to."""
+
+    token: Annotated[str, Meta(min_length=1, max_length=MAX_TOKEN_CHARS)]
+
+
+class FromClient(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """The envelope of a client's frame."""
+
+    id: MessageId | None = None
+    """The client's key for this message, answered by `ack` or `error`."""
+    ack: Seq | None = None
+    """The highest seq seen."""
+    call: UUID | None = None
+    attempt: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+
+
+class HelloFrame(FromClient, frozen=True, kw_only=True, tag="hello"):
+    data: Hello
+
+
+class ReadyFrame(FromClient, frozen=True, kw_only=True, tag="ready"):
+    data: Ready
+
+
+class AcceptFrame(FromClient, frozen=True, kw_only=True, tag="accept"):
+    data: Accept
+
+
+class DeclineFrame(FromClient, frozen=True, kw_only=True, tag="decline"):
+    data: Decline
+
+
+class DescriptionFrame(FromClient, frozen=True, kw_only=True, tag="description"):
+    data: Description
+
+
+class CandidateFrame(FromClient, frozen=True, kw_only=True, tag="candidate"):
+    data: Candidate
+
+
+class MediaFrame(FromClient, frozen=True, kw_only=True, tag="media"):
+    data: MediaReport
+
+
+class ChatFrame(FromClient, frozen=True, kw_only=True, tag="chat"):
+    data: Chat
+
+
+class ControlFrame(FromClient, frozen=True, kw_only=True, tag="control"):
+    data: Control
+
+
+class EndFrame(FromClient, frozen=True, kw_only=True, tag="end"):
+    data: End
+
+
+class TokenFrame(FromClient, frozen=True, kw_only=True, tag="token"):
+    data: Token
+
+
+class AckFrame(FromClient, frozen=True, kw_only=True, tag="ack"):
+    data: Nothing = Nothing()
+
+
+class PingFrame(FromClient, frozen=True, kw_only=True, tag="ping"):
+    data: Nothing = Nothing()
+
+
+ConversationFrame = (
+    ReadyFrame
+    | AcceptFrame
+    | DeclineFrame
+    | DescriptionFrame
+    | CandidateFrame
+    | MediaFrame
+    | ChatFrame
+    | ControlFrame
+    | EndFrame
+)
+"""What has a meaning beyond the transport: these reach `Conversation.handle`."""
+ClientFrame = ConversationFrame | TokenFrame | AckFrame | PingFrame
+"""Everything a client may say after `hello`."""
+
+
+# From the server.
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What this socket accepts, so that an app need not find out by being closed."""
+
+    frame_bytes: int
+    """A larger frame closes with 4413."""
+    frames_per_s: int
+    """Sustained rate; above it frames are refused with `too_fast`."""
+    frames_burst: int
+    sdp_chars: int
+    candidate_chars: int
+    chat_chars: int
+    message_id_chars: int
+    silence_ms: int
+    """A socket from which nothing came for so long is taken for dead."""
+
+
+class Welcome(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot as of `seq`; always the first frame, and again when an incarnation begins anew."""
+
+    session: UUID
+    incarnation: str
+    resumed: bool
+    seq: int
+    now: str
+    heartbeat_s: float
+    token_expires_at: str
+    limits: Limits
+    user: UserView
+    request: RequestView | None
+    offers: list[OfferView]
+    call: CallView | None
+
+
+class Acked(msgspec.Struct, frozen=True, kw_only=True):
+    """The message with this id was done."""
+
+    id: str
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The message (with this id, if it had one) was not done, and why."""
+
+    id: str | None = None
+    code: str
+    message: str
+    """For a developer."""
+    retryable: bool
+    details: dict[str, Any] | None = None
+
+    # `retryable` has no default and is therefore always written.
+
+
+class RequestChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """The requester's request is now so."""
+
+    request: RequestView
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    """What is being done for a waiting requester; the words are the app's."""
+
+    code: Literal[
+        "asking",
+        "asking_more",
+        "next_language",
+        "group_first",
+        "opening_to_everyone",
+        "nobody_awake",
+        "same_person_first",
+        "going_back",
+        "still_looking",
+    ]
+    params: dict[str, Any] = {}
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How the looking goes, on change, at most every 5 s."""
+
+    request_id: UUID
+    asked: int
+    note: Note
+
+
+class Offered(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody asks for help; will you?"""
+
+    offer: OfferView
+
+
+class OfferWithdrawn(msgspec.Struct, frozen=True, kw_only=True):
+    """The offer is over."""
+
+    request_id: UUID
+    epoch: int
+    reason: Literal["answered", "answered_by_you", "cancelled", "expired", "request_ended", "unavailable"]
+
+
+class CallChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """The call is now so."""
+
+    call: CallView
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """How the other side is."""
+
+    state: Literal["away", "back", "paused"]
+    cause: str | None
+
+
+class Drain(msgspec.Struct, frozen=True, kw_only=True):
+    """This node is going; close follows, come back elsewhere after so long."""
+
+    resume_in_ms: int
+
+
+class Pong(msgspec.Struct, frozen=True, kw_only=True):
+    now: str
+
+
+class FromServer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
+    """The envelope of a server's frame."""
+
+    id: str | None = None
+    """On what the other side said: its own id for it, so that the same by data channel is known again."""
+    seq: int | None = None
+    call: UUID | None = None
+    attempt: int | None = None
+
+
+class WelcomeFrame(FromServer, frozen=True, kw_only=True, tag="welcome"):
+    data: Welcome
+
+
+class AckedFrame(FromServer, frozen=True, kw_only=True, tag="ack"):
+    data: Acked
+
+
+class ErrorFrame(FromServer, frozen=True, kw_only=True, tag="error"):
+    data: Refused
+
+
+class RequestChangedFrame(FromServer, frozen=True, kw_only=True, tag="request"):
+    data: RequestChanged
+
+
+class ProgressFrame(FromServer, frozen=True, kw_only=True, tag="progress"):
+    data: Progress
+
+
+class OfferFrame(FromServer, frozen=True, kw_only=True, tag="offer"):
+    data: Offered
+
+
+class OfferWithdrawnFrame(FromServer, frozen=True, kw_only=True, tag="offer_withdrawn"):
+    data: OfferWithdrawn
+
+
+class CallFrame(FromServer, frozen=True, kw_only=True, tag="call"):
+    data: CallChanged
+
+
+class RelayedDescriptionFrame(FromServer, frozen=True, kw_only=True, tag="description"):
+    data: Description
+
+
+class RelayedCandidateFrame(FromServer, frozen=True, kw_only=True, tag="candidate"):
+    data: Candidate
+
+
+class RelayedChatFrame(FromServer, frozen=True, kw_only=True, tag="chat"):
+    data: Chat
+
+
+class RelayedControlFrame(FromServer, frozen=True, kw_only=True, tag="control"):
+    data: Control
+
+
+class PeerFrame(FromServer, frozen=True, kw_only=True, tag="peer"):
+    data: Peer
+
+
+class DrainFrame(FromServer, frozen=True, kw_only=True, tag="drain"):
+    data: Drain
+
+
+class PongFrame(FromServer, frozen=True, kw_only=True, tag="pong"):
+    data: Pong
+
+
+ServerFrame = (
+    WelcomeFrame
+    | AckedFrame
+    | ErrorFrame
+    | RequestChangedFrame
+    | ProgressFrame
+    | OfferFrame
+    | OfferWithdrawnFrame
+    | CallFrame
+    | RelayedDescriptionFrame
+    | RelayedCandidateFrame
+    | RelayedChatFrame
+    | RelayedControlFrame
+    | PeerFrame
+    | DrainFrame
+    | PongFrame
+)
