@@ -93,6 +93,8 @@ class Offer:
     expires_at: datetime
     outcome: OfferOutcome | None = None
     reason: WithdrawReason | None = None
+    session_id: UUID | None = None
+    """The session that accepted; None unless won."""
     told_at: datetime | None = None
     delivered_at: datetime | None = None
 

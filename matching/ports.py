@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
-from matching.model import Listing, Tier
+from matching.model import Listing, Offer, Request, Tier
+from matching.request_rules import Case, Change, Progress
 
 
 class IndexUnavailable(Exception):
@@ -59,3 +61,152 @@ class VolunteerIndex(Protocol):
 
     async def counts(self) -> dict[tuple[str, Tier], int]:
         """People who may be asked now, by language and tier."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewRequest:
+    """What a requester asks for, checked and normalised."""
+
+    requester_id: UUID
+    session_id: UUID
+    languages: tuple[str, ...]
+    index_languages: tuple[str, ...]
+    topic: str | None
+    mode: str
+    idempotency_key: str | None
+    body_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The request now in the books under this key, and whether this call put it there."""
+
+    request: Request
+    created: bool
+
+
+class RequestOpen(Exception):
+    """The requester already has a request that has not ended: `request`."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__("a request of this person has not ended")
+        self.request = request
+
+
+class IdempotencyMismatch(Exception):
+    """The key was used for another body within the last day."""
+
+
+class NotFound(Exception):
+    """There is no such request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A case after a rule was applied and committed."""
+
+    case: Case
+    change: Change
+    now: datetime
+    refused_busy: bool = False
+    """The winner turned out to be taken elsewhere; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hungry:
+    """A waiting request that wants people it has not got."""
+
+    case: Case
+    excluded: frozenset[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class WavePlan:
+    """Ask these people, if the request still is where it was when they were drawn."""
+
+    request_id: UUID
+    epoch: int
+    wave: int
+    """The wave number the request had when this was planned; the commit raises it."""
+    people: tuple[UUID, ...]
+    language: str
+    offer: timedelta
+    hungry: bool
+    """Whether more people were wanted than could be drawn."""
+
+
+Rule = Callable[[Case, datetime], Change | None]
+
+
+class RequestBook(Protocol):
+    """Requests, offers and who is taken: committed facts in Postgres. Every method is one transaction."""
+
+    async def now(self) -> datetime:
+        """The database's clock."""
+
+    async def open(self, new: NewRequest, deadline: timedelta) -> Opened:
+        """Commit a new request, due for a look. Raises `RequestOpen`, `IdempotencyMismatch`."""
+
+    async def get(self, request_id: UUID) -> Request | None: ...
+
+    async def current(self, requester_id: UUID) -> Request | None:
+        """The requester's request that has not ended."""
+
+    async def decide(self, request_id: UUID, rule: Rule) -> Decided:
+        """Lock the request, load its case and the clock, apply the rule, commit what it changed. Raises `NotFound`.
+
+        A change with a winner also takes the winner (and the requester) through `busy` and writes the call.
+        """
+
+    async def commit_wave(self, plan: WavePlan) -> tuple[UUID, ...] | None:
+        """Offer to those of `plan.people` who are free; the people taken, or None when the plan is out of date."""
+
+    async def due(self, limit: int) -> list[UUID]:
+        """Claim requests whose look is due; each is due again a second later unless its look says otherwise."""
+
+    async def exclusions(self, request_id: UUID) -> frozenset[UUID]:
+        """People never to be asked for this request: avoided pairs, declined, failed with, or being asked now."""
+
+    async def let_expire(self, request_id: UUID) -> frozenset[UUID]:
+        """People who let an offer of this request expire: asked again only when nobody else is left."""
+
+    async def older_hungry(self, request: Request, limit: int) -> list[UUID]:
+        """Older waiting requests of a common language that want people they have not got, oldest first."""
+
+    async def oldest_waiting_for(self, person_id: UUID) -> UUID | None:
+        """The oldest waiting request this volunteer may be asked for."""
+
+    async def draw_ready(self, *, language: str, count: int, excluded: Collection[UUID]) -> list[UUID]:
+        """Ready volunteers straight from Postgres, longest unasked first: for when the index is gone."""
+
+    async def offer_for(self, request_id: UUID, person_id: UUID, epoch: int) -> Offer | None:
+        """The latest offer made to this person for this epoch."""
+
+    async def open_offers(self, person_id: UUID) -> list[tuple[Offer, Request]]:
+        """The offers open for this person now."""
+
+    async def note_delivered(self, person_id: UUID, offers: Collection[tuple[UUID, int]]) -> None:
+        """The person's device acknowledged these (request, epoch)."""
+
+    async def note_progress(self, request_id: UUID, progress: Progress) -> None:
+        """Remember what the requester was told of the search."""
+
+    async def avoid(self, person_id: UUID, other_id: UUID) -> None:
+        """Never match these two again; either may have said so, and saying it twice changes nothing."""
+
+
+class Listings(Protocol):
+    """What Postgres knows of volunteers, in the shape the index wants."""
+
+    async def of(self, people: Collection[UUID]) -> list[Listing]:
+        """Listings of those who can be asked at all; others are left out."""
+
+
+class Herald(Protocol):
+    """Tells people what was decided."""
+
+    async def tell(self, request_id: UUID) -> None:
+        """Send everything decided about this request and not told yet. Never raises; what fails is told by a later look."""
+
+    async def progress(self, request: Request, progress: Progress) -> None:
+        """Tell the requester how the search goes; not kept, never raises."""

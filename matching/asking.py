@@ -1,0 +1,159 @@
+"""Finding people for a waiting request and offering it to them: draw, hand on to older requests, commit a wave, tell."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from matching.languages import index_language
+from matching.model import Request, RequestState, Tier
+from matching.ports import Herald, IndexUnavailable, NotFound, RequestBook, VolunteerIndex, WavePlan
+from matching.request_rules import Case, Change, RequestLimits, look, requester_is_there
+from matching.waves import WavePolicy, wave_view
+
+LEASE_S = 2.0
+"""A drawn person who is not offered anything comes back after so long, also when the drawing node died."""
+
+RETRY_TAKEN_S = 3.0
+"""Someone drawn but taken elsewhere is looked for again after so long."""
+
+OLDER_AT_ONCE = 20
+"""Older hungry requests served from one draw before the request that drew; the rest have looks of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskingLimits:
+    """How people are treated after having been asked."""
+
+    request: RequestLimits
+    cooldown: timedelta = timedelta(seconds=60)
+    """How long someone who ignored or declined an offer is left in peace."""
+
+
+class Asking:
+    """Turns "this request wants k people" into committed, told offers, in fair turn and oldest request first."""
+
+    def __init__(
+        self, book: RequestBook, index: VolunteerIndex, herald: Herald, policy: WavePolicy, limits: AskingLimits
+    ) -> None:
+        self._book = book
+        self._index = index
+        self._herald = herald
+        self._policy = policy
+        self._limits = limits
+
+    def wanted(self, case: Case, now: datetime) -> int:
+        """People to ask now for this case: none unless it waits and its requester is there."""
+        if case.request.state is not RequestState.WAITING:
+            return 0
+        if not requester_is_there(case, now, self._limits.request):
+            return 0
+        return self._policy.wanted(wave_view(case, now, self._limits.request))
+
+    def look_rule(self, case: Case, now: datetime) -> Change:
+        """The pure rule of a look, with the word whether the request wants people."""
+        change = look(case, now, self._limits.request)
+        after = Case(change.request, _after(case, change), case.requester_seen_at)
+        return Change(change.request, change.ended, hungry=self.wanted(after, now) > 0)
+
+    async def ask(self, case: Case, now: datetime) -> int:
+        """Offer to as many as are wanted and can be found, first to those never asked for it; how many were offered."""
+        wanted = self.wanted(case, now)
+        if wanted == 0:
+            return 0
+        excluded = await self._book.exclusions(case.request.id)
+        ignored = await self._book.let_expire(case.request.id)
+        got = 0
+        for left_out in (excluded | ignored, excluded) if ignored - excluded else (excluded,):
+            for language in case.request.languages:
+                if got < wanted:
+                    got += await self._ask_in(case.request, language, wanted - got, left_out, now, wave_offset=got)
+        return got
+
+    async def _ask_in(
+        self, request: Request, language: str, count: int, excluded: Collection[UUID], now: datetime, wave_offset: int
+    ) -> int:
+        drawn = await self._draw(index_language(language), count, excluded, now)
+        if not drawn:
+            return 0
+        left = await self._serve_older(request, drawn, now)
+        current = request if not wave_offset else await self._book.get(request.id)
+        if not left or current is None:
+            return 0
+        return await self._offer(current, language, left, now, hungry=len(left) < count)
+
+    async def _draw(self, language: str, count: int, excluded: Collection[UUID], now: datetime) -> list[UUID]:
+        moment = now.timestamp()
+        try:
+            return await self._index.draw(
+                language=language,
+                tier=Tier.HOT,
+                count=count,
+                excluded=excluded,
+                now=moment,
+                lease_until=moment + LEASE_S,
+            )
+        except IndexUnavailable:
+            return await self._book.draw_ready(language=language, count=count, excluded=excluded)
+
+    async def _serve_older(self, request: Request, drawn: list[UUID], now: datetime) -> list[UUID]:
+        """No overtaking: older hungry requests take from the draw what they may have; the rest is left."""
+        left = drawn
+        for older_id in await self._book.older_hungry(request, OLDER_AT_ONCE):
+            if not left:
+                break
+            left = await self._serve(older_id, left)
+        return left
+
+    async def _serve(self, request_id: UUID, people: list[UUID]) -> list[UUID]:
+        try:
+            decided = await self._book.decide(request_id, self.look_rule)
+        except NotFound:
+            return people
+        wanted = self.wanted(decided.case, decided.now)
+        excluded = await self._book.exclusions(request_id) | await self._book.let_expire(request_id)
+        chosen = [person for person in people if person not in excluded][:wanted]
+        if not chosen:
+            return people
+        request = decided.case.request
+        await self._offer(request, request.languages[0], chosen, decided.now, hungry=len(chosen) < wanted)
+        taken = set(chosen)
+        return [person for person in people if person not in taken]
+
+    async def _offer(self, request: Request, language: str, people: list[UUID], now: datetime, *, hungry: bool) -> int:
+        plan = WavePlan(
+            request_id=request.id,
+            epoch=request.epoch,
+            wave=request.wave,
+            people=tuple(people),
+            language=language,
+            offer=self._limits.request.offer,
+            hungry=hungry,
+        )
+        taken = await self._book.commit_wave(plan)
+        await self._settle(people, taken, now)
+        if taken:
+            await self._herald.tell(request.id)
+        return len(taken or ())
+
+    async def _settle(self, drawn: list[UUID], taken: tuple[UUID, ...] | None, now: datetime) -> None:
+        """Tell the index who was asked and who was not; should that fail, leases end by themselves."""
+        moment = now.timestamp()
+        others = [person for person in drawn if person not in set(taken or ())]
+        try:
+            if taken:
+                away = self._limits.request.offer + self._limits.cooldown
+                await self._index.confirm(taken, asked_at=moment, until=moment + away.total_seconds())
+            if others:
+                # A plan out of date gives them back at once; those taken elsewhere would only be refused again.
+                at = moment if taken is None else moment + RETRY_TAKEN_S
+                await self._index.release(others, at=at, now=moment)
+        except IndexUnavailable:
+            return
+
+
+def _after(case: Case, change: Change) -> tuple:  # type: ignore[type-arg]
+    over = {(offer.person_id, offer.epoch, offer.wave): offer for offer in change.ended}
+    return tuple(over.get((o.person_id, o.epoch, o.wave), o) for o in case.offers)

@@ -1,0 +1,224 @@
+"""The service of matching: opens requests, looks at them, and settles accepts, declines and cancellations.
+
+Every method does load -> decide -> commit -> tell over ports. Deciding is pure (`request_rules`), committing is one
+transaction (`RequestBook.decide`), telling may be repeated by any later look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from matching.asking import Asking, AskingLimits
+from matching.model import Offer, OfferOutcome, Request, RequestState, WithdrawReason
+from matching.ports import (
+    Decided,
+    Herald,
+    IndexUnavailable,
+    Listings,
+    NewRequest,
+    NotFound,
+    Opened,
+    RequestBook,
+    VolunteerIndex,
+)
+from matching.request_rules import Acceptance, Case, Change, Progress, accept, cancel, decline
+from matching.waves import WavePolicy, progress_note, wave_view
+
+PROGRESS_EVERY_S = 5.0
+HOLD_IN_CALL_S = 600.0
+"""How long the index leaves someone in a call alone before it tries again; the call's end frees them sooner."""
+
+
+class Refusal(StrEnum):
+    """Why an accept did not win (the contract's codes)."""
+
+    ANSWERED_ELSEWHERE = "answered_elsewhere"
+    ANSWERED_BY_YOU = "answered_by_you"
+    OFFER_OVER = "offer_over"
+    REQUEST_ENDED = "request_ended"
+    NOT_OFFERED = "not_offered"
+    ALREADY_IN_CALL = "already_in_call"
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """What cancelling met: the request, and the call to be ended instead when somebody had already answered."""
+
+    request: Request
+    call_id: UUID | None
+
+
+Spawn = Callable[[Coroutine[object, object, None]], None]
+"""Hands a coroutine to an owner that awaits it."""
+
+
+class HelpDesk:
+    """Queues requests for help and finds the people who answer them."""
+
+    def __init__(
+        self,
+        book: RequestBook,
+        index: VolunteerIndex,
+        listings: Listings,
+        herald: Herald,
+        policy: WavePolicy,
+        limits: AskingLimits,
+    ) -> None:
+        self._book = book
+        self._index = index
+        self._listings = listings
+        self._herald = herald
+        self._limits = limits
+        self._asking = Asking(book, index, herald, policy, limits)
+
+    # -- the requester ------------------------------------------------------------------------------------------------
+
+    async def open(self, new: NewRequest) -> Opened:
+        """Put a request in the books. The caller looks at it at once; any node will, should the caller die."""
+        return await self._book.open(new, self._limits.request.deadline)
+
+    async def cancel(self, request_id: UUID) -> Cancelled:
+        """End a waiting request; one that somebody answered is left as it is, with the call to end."""
+
+        def rule(case: Case, now: datetime) -> Change:
+            waiting = case.request.state is RequestState.WAITING
+            return cancel(case, now, self._limits.request) if waiting else Change(case.request)
+
+        decided = await self._book.decide(request_id, rule)
+        await self._settle_ended(decided)
+        await self._herald.tell(request_id)
+        live = decided.case.request.state in (RequestState.CONNECTING, RequestState.IN_CALL)
+        return Cancelled(decided.case.request, decided.case.request.call_id if live else None)
+
+    # -- the volunteer ------------------------------------------------------------------------------------------------
+
+    async def accept(self, request_id: UUID, yes: Acceptance) -> Refusal | None:
+        """Try to win the request; None when this session has won it, now or before. Raises `NotFound`."""
+
+        def rule(case: Case, now: datetime) -> Change | None:
+            return accept(case, yes, now, self._limits.request)
+
+        decided = await self._book.decide(request_id, rule)
+        if decided.change.winner is not None and not decided.refused_busy:
+            await self._herald.tell(request_id)
+            await self._settle_ended(decided)
+            return None
+        offer = await self._book.offer_for(request_id, yes.person_id, yes.epoch)
+        if decided.refused_busy:
+            return Refusal.ALREADY_IN_CALL
+        return why_not(decided.case.request, offer, yes)
+
+    async def decline(self, request_id: UUID, person_id: UUID, epoch: int) -> bool:
+        """Not now; whether an offer ended by it, so that the caller looks for somebody else. Raises `NotFound`."""
+        decided = await self._book.decide(request_id, lambda case, _now: decline(case, person_id, epoch))
+        await self._settle_ended(decided)
+        await self._herald.tell(request_id)
+        return bool(decided.change.ended)
+
+    async def delivered(self, person_id: UUID, offers: Collection[tuple[UUID, int]]) -> None:
+        """A device of this person acknowledged these offers."""
+        await self._book.note_delivered(person_id, offers)
+
+    async def person_changed(self, person_id: UUID) -> None:
+        """Languages, hours, readiness or standing changed: list the person anew, or not at all."""
+        listings = await self._listings.of([person_id])
+        now = (await self._book.now()).timestamp()
+        try:
+            if listings:
+                await self._index.put(listings, now)
+            else:
+                await self._index.remove([person_id])
+        except IndexUnavailable:
+            return
+
+    async def freed(self, person_id: UUID, at: datetime) -> None:
+        """Their call is over: they may be asked again from `at`."""
+        await self._release([person_id], at.timestamp(), (await self._book.now()).timestamp())
+
+    async def waiting_for(self, person_id: UUID) -> UUID | None:
+        """The request to look at now that this person can be asked."""
+        return await self._book.oldest_waiting_for(person_id)
+
+    # -- looking ------------------------------------------------------------------------------------------------------
+
+    async def look(self, request_id: UUID) -> None:
+        """See the truth of a request, tell what was decided and not told, and ask more people if it wants them."""
+        try:
+            decided = await self._book.decide(request_id, self._asking.look_rule)
+        except NotFound:
+            return
+        await self._herald.tell(request_id)
+        await self._settle_ended(decided)
+        asked = await self._asking.ask(decided.case, decided.now)
+        await self._report_progress(decided, asked)
+
+    async def due(self, limit: int) -> list[UUID]:
+        """Requests this node shall look at now."""
+        return await self._book.due(limit)
+
+    async def sweep(self, limit: int) -> int:
+        """Move people whose moment has come to ready, and list those anew whose window has ended; how many moved."""
+        now = (await self._book.now()).timestamp()
+        swept = await self._index.sweep(now, limit)
+        if swept.stale:
+            listings = await self._listings.of(swept.stale)
+            await self._index.put(listings, now)
+            gone = set(swept.stale) - {listing.person_id for listing in listings}
+            if gone:
+                await self._index.remove(gone)
+        return len(swept.woken) + len(swept.stale)
+
+    async def _report_progress(self, decided: Decided, newly_asked: int) -> None:
+        case, now = decided.case, decided.now
+        if case.request.state is not RequestState.WAITING:
+            return
+        view = wave_view(case, now, self._limits.request)
+        progress = Progress(progress_note(case, view, newly_asked), case.request.asked + newly_asked, now)
+        last = case.progress
+        if last is not None:
+            same = (last.note, last.asked) == (progress.note, progress.asked)
+            if same or (now - last.at).total_seconds() < PROGRESS_EVERY_S:
+                return
+        await self._herald.progress(case.request, progress)
+        await self._book.note_progress(case.request.id, progress)
+
+    async def _settle_ended(self, decided: Decided) -> None:
+        """Let the index know who is free again; those it does not hear of come back when their offer would have ended."""
+        now = decided.now.timestamp()
+        cooldown = self._limits.cooldown.total_seconds()
+        outcomes = {offer.person_id: offer.outcome for offer in decided.change.ended}
+        at_once = [p for p, o in outcomes.items() if o in (OfferOutcome.LOST, OfferOutcome.WITHDRAWN)]
+        later = [p for p, o in outcomes.items() if o in (OfferOutcome.DECLINED, OfferOutcome.EXPIRED)]
+        won = [p for p, o in outcomes.items() if o is OfferOutcome.WON]
+        await self._release(at_once, now, now)
+        await self._release(later, now + cooldown, now)
+        if won:
+            try:
+                await self._index.hold(won, now + HOLD_IN_CALL_S)
+            except IndexUnavailable:
+                return
+
+    async def _release(self, people: Collection[UUID], at: float, now: float) -> None:
+        if not people:
+            return
+        try:
+            await self._index.release(people, at=at, now=now)
+        except IndexUnavailable:
+            return
+
+
+def why_not(request: Request, offer: Offer | None, yes: Acceptance) -> Refusal | None:
+    """Why this accept did not win just now; None when it had won already, on this very session."""
+    if offer is None:
+        return Refusal.NOT_OFFERED
+    if offer.outcome is OfferOutcome.WON:
+        return None if offer.session_id == yes.session_id else Refusal.ANSWERED_BY_YOU
+    if offer.outcome is OfferOutcome.LOST:
+        return Refusal.ANSWERED_ELSEWHERE
+    if offer.outcome is OfferOutcome.WITHDRAWN and offer.reason is not WithdrawReason.UNAVAILABLE:
+        return Refusal.REQUEST_ENDED
+    return Refusal.REQUEST_ENDED if request.state is RequestState.ENDED else Refusal.OFFER_OVER

@@ -1,0 +1,238 @@
+"""The life of a request as a table of transitions, and the rules that move it. Pure: time comes in, changes come out.
+
+An illegal event raises `IllegalTransition` and changes nothing; an ended request absorbs every event unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from uuid import UUID
+
+from matching.model import Offer, OfferOutcome, Outcome, Request, RequestState, WithdrawReason
+
+
+class Event(StrEnum):
+    """What can happen to a request."""
+
+    ACCEPTED = "accepted"
+    CONNECTED = "connected"
+    CANCELLED = "cancelled"
+    DEADLINE_PASSED = "deadline_passed"
+    REQUESTER_GONE = "requester_gone"
+    RETURNED = "returned"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+_W, _C, _I, _E = RequestState.WAITING, RequestState.CONNECTING, RequestState.IN_CALL, RequestState.ENDED
+
+TRANSITIONS: Mapping[tuple[RequestState, Event], tuple[RequestState, Outcome | None]] = MappingProxyType(
+    {
+        (_W, Event.ACCEPTED): (_C, None),
+        (_W, Event.CANCELLED): (_E, Outcome.CANCELLED),
+        (_W, Event.DEADLINE_PASSED): (_E, Outcome.EXPIRED),
+        (_W, Event.REQUESTER_GONE): (_E, Outcome.FAILED),
+        (_W, Event.FAILED): (_E, Outcome.FAILED),
+        (_C, Event.CONNECTED): (_I, None),
+        (_C, Event.CANCELLED): (_E, Outcome.CANCELLED),
+        (_C, Event.RETURNED): (_W, None),
+        (_C, Event.FAILED): (_E, Outcome.FAILED),
+        (_I, Event.COMPLETED): (_E, Outcome.COMPLETED),
+        (_I, Event.RETURNED): (_W, None),
+        (_I, Event.FAILED): (_E, Outcome.FAILED),
+    }
+)
+
+
+class IllegalTransition(Exception):
+    """An event that cannot happen in this state: a defect of ours, never of a client."""
+
+    def __init__(self, state: RequestState, event: Event) -> None:
+        super().__init__(f"{event} cannot happen to a request that is {state}")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """How long and how often; settings of the deployment."""
+
+    deadline: timedelta = timedelta(seconds=180)
+    least_deadline_after_return: timedelta = timedelta(seconds=30)
+    returns: int = 3
+    offer: timedelta = timedelta(seconds=30)
+    delivery: timedelta = timedelta(seconds=1.5)
+    """An offer not acknowledged for so long after it was told is a failed delivery."""
+    unseen_not_asked: timedelta = timedelta(seconds=10)
+    """A requester unseen for so long gets nobody new."""
+    unseen_failed: timedelta = timedelta(seconds=90)
+    """A requester unseen for so long while waiting has gone."""
+    look_waiting: timedelta = timedelta(seconds=1)
+    look_in_call: timedelta = timedelta(seconds=3)
+
+
+def step(request: Request, event: Event, now: datetime, limits: RequestLimits) -> Request:
+    """Apply one event. Going back to waiting keeps the place, raises the epoch and gives a fresh deadline."""
+    if request.state is RequestState.ENDED:
+        return request
+    if event is Event.RETURNED and request.returns >= limits.returns:
+        event = Event.FAILED
+    try:
+        state, outcome = TRANSITIONS[request.state, event]
+    except KeyError:
+        raise IllegalTransition(request.state, event) from None
+    moved = replace(request, state=state, outcome=outcome, version=request.version + 1)
+    if state is not RequestState.WAITING:
+        return moved
+    fresh = now + max(limits.deadline, limits.least_deadline_after_return)
+    return replace(
+        moved,
+        epoch=request.epoch + 1,
+        returns=request.returns + 1,
+        waiting_since=now,
+        deadline=max(request.deadline, fresh),
+        call_id=None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A locked request with what the rules need to know beside it, read after the lock was held."""
+
+    request: Request
+    offers: tuple[Offer, ...]
+    """Offers of the present epoch, and any other that has not ended."""
+    requester_seen_at: datetime
+    hungry: bool = True
+    progress: Progress | None = None
+
+    @property
+    def open_offers(self) -> tuple[Offer, ...]:
+        return tuple(offer for offer in self.offers if offer.outcome is None)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What the requester was last told of the search."""
+
+    note: str
+    asked: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a rule decided: the request as it is to be, and the offers that end with it."""
+
+    request: Request
+    ended: tuple[Offer, ...] = ()
+    winner: Offer | None = None
+    hungry: bool | None = None
+    """Whether it wants people it has not got; None leaves what is known of that."""
+
+
+def _ending(offer: Offer, outcome: OfferOutcome, reason: WithdrawReason) -> Offer:
+    return replace(offer, outcome=outcome, reason=reason)
+
+
+def _withdraw_all(case: Case, reason: WithdrawReason) -> tuple[Offer, ...]:
+    return tuple(_ending(offer, OfferOutcome.WITHDRAWN, reason) for offer in case.open_offers)
+
+
+def look(case: Case, now: datetime, limits: RequestLimits) -> Change:
+    """What time alone decides for a waiting request: gone requester, deadline, offers that ran out."""
+    request = case.request
+    if request.state is not RequestState.WAITING:
+        return Change(request)
+    if now - case.requester_seen_at >= limits.unseen_failed:
+        ended = step(request, Event.REQUESTER_GONE, now, limits)
+        return Change(ended, _withdraw_all(case, WithdrawReason.REQUEST_ENDED))
+    if now >= request.deadline:
+        ended = step(request, Event.DEADLINE_PASSED, now, limits)
+        return Change(ended, _withdraw_all(case, WithdrawReason.REQUEST_ENDED))
+    over = tuple(
+        _ending(offer, OfferOutcome.EXPIRED, WithdrawReason.EXPIRED)
+        for offer in case.open_offers
+        if offer.expires_at <= now
+    )
+    return Change(request, over)
+
+
+def cancel(case: Case, now: datetime, limits: RequestLimits) -> Change:
+    """The requester no longer needs help, and nobody has answered yet."""
+    ended = step(case.request, Event.CANCELLED, now, limits)
+    return Change(ended, _withdraw_all(case, WithdrawReason.CANCELLED))
+
+
+def decline(case: Case, person_id: UUID, epoch: int) -> Change:
+    """A volunteer says not now. An offer that is over, or was never made, changes nothing."""
+    declined = tuple(
+        _ending(offer, OfferOutcome.DECLINED, WithdrawReason.UNAVAILABLE)
+        for offer in case.open_offers
+        if offer.person_id == person_id and offer.epoch == epoch
+    )
+    return Change(case.request, declined)
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """Someone says yes, on one of their sessions."""
+
+    person_id: UUID
+    session_id: UUID
+    epoch: int
+
+
+def accept(case: Case, yes: Acceptance, now: datetime, limits: RequestLimits) -> Change | None:
+    """The first to accept wins; None when this person holds no live offer of this epoch."""
+    epoch = yes.epoch
+    if case.request.state is not RequestState.WAITING or case.request.epoch != epoch:
+        return None
+    mine = next((o for o in case.open_offers if o.person_id == yes.person_id and o.epoch == epoch), None)
+    if mine is None or mine.expires_at <= now:
+        return None
+    won = _ending(mine, OfferOutcome.WON, WithdrawReason.ANSWERED_BY_YOU)
+    winner = replace(won, session_id=yes.session_id)
+    lost = tuple(_ending(o, OfferOutcome.LOST, WithdrawReason.ANSWERED) for o in case.open_offers if o is not mine)
+    return Change(step(case.request, Event.ACCEPTED, now, limits), (winner, *lost), winner)
+
+
+def event_of_call_end(reason: str, by: str | None, had_media: bool) -> Event:
+    """What the end of its call does to a request: the contract's table "Who ends it, and what then".
+
+    `reason` and `by` ("requester", "volunteer" or None for the system) are the contract's words for a call's end.
+    """
+    if reason in ("technical", "lost", "never_connected", "drained", "busy"):
+        return Event.RETURNED
+    if reason == "suspended" and by == "volunteer":
+        return Event.RETURNED
+    if had_media:
+        return Event.COMPLETED
+    if reason in ("reported", "suspended", "ended_by_admin"):
+        return Event.FAILED
+    return Event.RETURNED if by == "volunteer" else Event.CANCELLED
+
+
+def requester_is_there(case: Case, now: datetime, limits: RequestLimits) -> bool:
+    """Nobody new is asked for a requester who has not been seen lately."""
+    return now - case.requester_seen_at < limits.unseen_not_asked
+
+
+def delivery_failed(offer: Offer, now: datetime, limits: RequestLimits) -> bool:
+    """Told, and not acknowledged within the time a healthy socket needs."""
+    return offer.delivered_at is None and offer.told_at is not None and now - offer.told_at >= limits.delivery
+
+
+def next_look(case: Case, now: datetime, limits: RequestLimits) -> datetime:
+    """When somebody must look again, at the latest, for a request that has not ended."""
+    if case.request.state is RequestState.IN_CALL:
+        return now + limits.look_in_call
+    latest = now + limits.look_waiting
+    edges = [case.request.deadline]
+    for offer in case.open_offers:
+        edges.append(offer.expires_at)
+        if offer.delivered_at is None and offer.told_at is not None and not delivery_failed(offer, now, limits):
+            edges.append(offer.told_at + limits.delivery)
+    return min([latest, *(edge for edge in edges if edge > now)])
