@@ -1,0 +1,66 @@
+"""Opens connections to a Valkey server and turns the driver's errors into the ports' "cannot answer now"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as DriverConnectionError
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as DriverTimeoutError
+
+CONNECT_S = 1.0
+ANSWER_S = 1.0
+POOL_WAIT_S = 1.0
+POOL_SIZE = 32
+
+# First words of error replies that speak of the server's state, not of a mistake of ours.
+_SERVER_STATES = frozenset(
+    {"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "NOREPLICAS", "MISCONF", "BUSY"}
+)
+
+
+def open_valkey(url: str, *, pool_size: int = POOL_SIZE) -> Redis:
+    """A client for one standalone server (`redis://`, `rediss://`, `unix://`), replies as bytes. Close with `aclose()`.
+
+    Nothing is sent until the first command. Every wait has a deadline: 1 s each to get a connection of the pool, to
+    connect, and for an answer. Nothing is retried here: callers know what may be repeated. Pub/sub users pass their own
+    timeout to `get_message`, which replaces the socket's.
+    """
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=pool_size,
+        timeout=POOL_WAIT_S,
+        socket_timeout=ANSWER_S,
+        socket_connect_timeout=CONNECT_S,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+        client_name="eyeline",
+    )
+    return Redis.from_pool(pool)
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether an error says "the server cannot answer now" rather than "we asked for something wrong"."""
+    if isinstance(error, ResponseError):
+        return str(error).partition(" ")[0] in _SERVER_STATES
+    return isinstance(error, DriverConnectionError | DriverTimeoutError | OSError)
+
+
+@contextmanager
+def unavailable_as(unavailable: type[Exception]) -> Iterator[None]:
+    """Raise `unavailable` for every error inside that means Valkey cannot answer now; our own mistakes pass through.
+
+    The message is the kind of error only: a server's text may quote keys.
+    """
+    try:
+        yield
+    except unavailable:
+        raise
+    except Exception as error:
+        if not is_unavailable(error):
+            raise
+        raise unavailable(type(error).__name__) from error

@@ -1,0 +1,89 @@
+"""Every Valkey key of the product, declared once with its meaning. Nothing else builds a key by hand.
+
+The part in braces decides the cluster slot: one function touches keys of one brace only. Lua functions that find
+further keys of the same brace (a person's ready sets) derive them from the shard's prefix, given as KEYS[1]
+(`lua/_index.lua` mirrors the names below). Ids are 16 binary bytes inside values and at the end of index keys.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from uuid import UUID
+
+from matching.model import Tier
+
+# --- Volunteer index: one set of keys per shard `{v<i>}` -----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The keys of one shard of the volunteer index."""
+
+    number: int
+
+    @property
+    def generation(self) -> bytes:
+        """Hash: which life of this data it is, and how far its rebuild has come (`lua/generation_*.lua`).
+
+        `id`: random, made by the first node that finds the key missing, so a wipe shows as a new id. `server`: run id
+        of the server the index was (or is being) rebuilt on. `state`: `rebuilding` or `complete`. `owner`,
+        `lease_until_ms`: who rebuilds, and until when by the server's clock.
+        """
+        return self._key(b"generation")
+
+    @property
+    def wake(self) -> bytes:
+        """Sorted set, id -> moment: people who may not be asked now, scored by when they may (`inf`: not known)."""
+        return self._key(b"wake")
+
+    @property
+    def close(self) -> bytes:
+        """Sorted set, id -> moment: cold people in ready, scored by the end of their present window."""
+        return self._key(b"close")
+
+    @property
+    def languages(self) -> bytes:
+        """Set: index languages anyone here was ever listed with, so that the ready sets can be enumerated."""
+        return self._key(b"languages")
+
+    def ready(self, tier: Tier, language: str) -> bytes:
+        """Sorted set, id -> `last_asked_at`: people who may be asked now; the head has waited longest for a turn."""
+        return self._key(b"ready:%b:%b" % (tier.value.encode(), language.encode()))
+
+    def person(self, person_id: UUID) -> bytes:
+        """String: a packed record, `infra/valkey/index.py` `pack`; in Lua `lua/_index.lua` `read_person`."""
+        return self._key(b"person:" + person_id.bytes)
+
+    @property
+    def prefix(self) -> bytes:
+        """What all keys of this shard begin with; passed as KEYS[1] to name the slot."""
+        return b"{v%d}:" % self.number
+
+    def _key(self, rest: bytes) -> bytes:
+        return self.prefix + rest
+
+
+SHARDS = 1
+"""Number of shards; the code below is the only place that knows."""
+
+
+def shard_of(person_id: UUID) -> Shard:
+    """The shard a person's index entry lives in: crc32 of the whole id modulo the number of shards."""
+    return Shard(zlib.crc32(person_id.bytes) % SHARDS)
+
+
+def all_shards() -> tuple[Shard, ...]:
+    return tuple(Shard(number) for number in range(SHARDS))
+
+
+def by_shard(people: Collection[UUID]) -> dict[Shard, list[UUID]]:
+    """People grouped by the shard they live in, each once, in the order given."""
+    groups: dict[Shard, list[UUID]] = {}
+    for person_id in dict.fromkeys(people):
+        groups.setdefault(shard_of(person_id), []).append(person_id)
+    return groups
+
+
+# --- Mailboxes: one set of keys per session `{s:<session>}` --------------------------------------------------------

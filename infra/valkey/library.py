@@ -1,0 +1,117 @@
+"""Loads all our Lua functions into the server as one library and calls them by name.
+
+Every `lua/<name>.lua` is the body of one atomic function; its header names KEYS, ARGV and reply. `lua/_*.lua` are local
+helpers put in front of them. The library's name and each function's name end in a hash of the whole content, so that
+nodes of two versions work side by side and no node ever runs another's code. Functions survive FLUSHALL but not a
+restart without persistence, and a promoted replica may lack them: a call that finds none loads them and tries again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any, Protocol
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+Argument = bytes | str | int | float
+Call = tuple[Sequence[bytes | str], Sequence[Argument]]
+"""KEYS and ARGV of one call."""
+
+
+class Library:
+    """Our functions on one server. Stateless but for the client: any number may share one."""
+
+    def __init__(self, client: Redis, code: LibraryCode | None = None) -> None:
+        self._client = client
+        self._code = code or product_code()
+
+    async def call(self, name: str, keys: Sequence[bytes | str], args: Sequence[Argument] = ()) -> Any:
+        """FCALL `name` (the file's name without `.lua`). Replies are as RESP2 gives them: int, bytes, None or lists.
+
+        Raises the driver's errors; see `connection.unavailable_as`.
+        """
+        function = self._code.functions[name]
+        try:
+            return await self._client.execute_command("FCALL", function, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
+        except ResponseError as error:
+            if not _lacks_functions(error):
+                raise
+        await self.load()
+        return await self._client.execute_command("FCALL", function, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
+
+    async def call_many(self, name: str, calls: Sequence[Call]) -> list[Any]:
+        """FCALL the same function for each (keys, args), in one pipeline; replies in order. Not atomic as a whole.
+
+        Raises the first error among the replies; the other calls may have been done.
+        """
+        if not calls:
+            return []
+        replies = await self._pipeline(name, calls)
+        if any(isinstance(reply, ResponseError) and _lacks_functions(reply) for reply in replies):
+            await self.load()
+            replies = await self._pipeline(name, calls)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
+
+    async def _pipeline(self, name: str, calls: Sequence[Call]) -> list[Any]:
+        function = self._code.functions[name]
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for keys, args in calls:
+                pipeline.execute_command("FCALL", function, len(keys), *keys, *args)
+            return await pipeline.execute(raise_on_error=False)
+
+    async def load(self) -> None:
+        """Load the library unless it is there already. Other versions' libraries stay as they are."""
+        try:
+            await self._client.function_load(self._code.text)
+        except ResponseError as error:
+            if "already exists" not in str(error):
+                raise
+
+
+class LibraryCode:
+    """The text of one version of the library, and what its functions are called on the server."""
+
+    def __init__(self, bodies: Mapping[str, str], helpers: Sequence[str] = ()) -> None:
+        """`bodies`: function name -> Lua body that sees KEYS and ARGV; `helpers`: Lua placed before all functions."""
+        digest = hashlib.sha256(repr((sorted(bodies.items()), list(helpers))).encode()).hexdigest()[:12]
+        self.name = f"eyeline_{digest}"
+        self.functions: Mapping[str, str] = {name: f"{name}_{digest}" for name in bodies}
+        registrations = [self._register(name, body) for name, body in sorted(bodies.items())]
+        self.text = "\n".join([f"#!lua name={self.name}", *helpers, *registrations])
+
+    def _register(self, name: str, body: str) -> str:
+        return f"redis.register_function('{self.functions[name]}', function(KEYS, ARGV)\n{body}\nend)"
+
+
+@cache
+def product_code() -> LibraryCode:
+    """The library made of this package's `lua/*.lua` files."""
+    sources = {
+        file.name.removesuffix(".lua"): file.read_text(encoding="utf-8")
+        for file in _lua_files()
+        if file.name.endswith(".lua")
+    }
+    helpers = [text for name, text in sorted(sources.items()) if name.startswith("_")]
+    return LibraryCode({name: text for name, text in sources.items() if not name.startswith("_")}, helpers)
+
+
+class _TextFile(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def read_text(self, encoding: str | None = None) -> str: ...
+
+
+def _lua_files() -> Sequence[_TextFile]:
+    return list(resources.files("infra.valkey").joinpath("lua").iterdir())
+
+
+def _lacks_functions(error: ResponseError) -> bool:
+    return "Function not found" in str(error)
