@@ -41,5 +41,8 @@ def configure_logging(log_format: Literal["json", "console"], *, level: int = lo
 def _tail(log_format: Literal["json", "console"]) -> list[structlog.types.Processor]:
     strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if log_format == "json":
-        return [strip, structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-    return [strip, structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
+        # Never with local variables: they hold tokens and names.
+        frames = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        return [strip, structlog.processors.ExceptionRenderer(frames), structlog.processors.JSONRenderer(default=str)]
+    plain = structlog.dev.plain_traceback
+    return [strip, structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=plain)]

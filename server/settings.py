@@ -1,0 +1,224 @@
+"""A node's settings: read once from the environment, checked together, handed on as one frozen value.
+
+Every setting is an environment variable `EYELINE_...`; `docs/operations.md` has the table. An empty variable counts as
+not set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+from urllib.parse import urlsplit
+
+from environs import Env, EnvValidationError, ValidationError
+
+PREFIX = "EYELINE_"
+SECRET_LENGTH_MIN = 32
+YEAR_S = 366 * 86_400
+
+
+class SettingsError(Exception):
+    """Some settings are missing or wrong; `problems` has one sentence per environment variable."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        self.problems = dict(problems)
+        super().__init__("bad settings: " + "; ".join(f"{name}: {problem}" for name, problem in self.problems.items()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything a node is told from outside. Names ending in `_s` are seconds."""
+
+    database_url: str = field(repr=False)
+    valkey_url: str = field(repr=False)
+    token_secret: str = field(repr=False)
+    """Signs access tokens; at least 32 characters, the same on every node."""
+    host: str = "127.0.0.1"
+    port: int = 8080
+    dev_sign_in: bool = False
+    """Whether `{"provider": "dev", "token": <any name>}` signs in. Never in production."""
+    origins: tuple[str, ...] = ()
+    """Origins besides the node's own whose pages may open a socket."""
+    request_deadline_s: float = 180.0
+    offer_s: float = 30.0
+    connecting_s: float = 15.0
+    grace_s: float = 30.0
+    heartbeat_s: float = 5.0
+    wave_size: int = 10
+    wave_interval_s: float = 10.0
+    cooldown_s: float = 60.0
+    """How long somebody who let an offer expire is left alone."""
+    wrap_up_s: float = 5.0
+    delivery_s: float = 1.5
+    """How long an offer may stay unacknowledged before its delivery counts as failed."""
+    stun_urls: tuple[str, ...] = ()
+    turn_urls: tuple[str, ...] = ()
+    turn_secret: str | None = field(default=None, repr=False)
+    """Shared with the TURN server (coturn's `static-auth-secret`)."""
+    ice_policy: Literal["relay", "all"] = "all"
+    """Becomes `relay` as soon as there are TURN servers: strangers then never learn each other's address."""
+    ice_lifetime_s: float = 300.0
+    access_token_s: float = 900.0
+    shards: int = 1
+    database_pool: int = 10
+    log_format: Literal["json", "console"] = "json"
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """Read and check all variables; raises `SettingsError` naming every bad one."""
+        env = _MappingEnv(environ)
+        with env.prefixed(PREFIX):
+            values = _read(env)
+        problems: dict[str, str] = {}
+        try:
+            env.seal()
+        except EnvValidationError as error:
+            messages = cast("Mapping[str, Any]", error.error_messages)
+            problems = {name: _sentence(texts) for name, texts in messages.items()}
+        problems |= _relations(values, problems)
+        if problems:
+            raise SettingsError(problems)
+        return cls(**values)
+
+
+class _MappingEnv(Env):
+    """environs over a given mapping instead of the process's own environment; errors wait for `seal`."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        super().__init__(eager=False)
+        self._given = environ
+
+    def _get_value(self, env_key: str, default: Any) -> Any:
+        return self._given.get(env_key) or default
+
+
+def _read(env: Env) -> dict[str, Any]:
+    """Every setting by its name; those that failed are None (their errors are kept in `env`)."""
+    turn_urls = _texts(env, "TURN_URLS", _scheme("turn", "turns"))  # RFC 7065
+    return {
+        "database_url": env.str("DATABASE_URL", validate=_scheme("postgresql", "postgres")),
+        "valkey_url": env.str("VALKEY_URL", validate=_scheme("redis", "rediss", "unix")),
+        "token_secret": env.str("TOKEN_SECRET", validate=_long_enough),
+        "host": env.str("HOST", "127.0.0.1"),
+        "port": env.int("PORT", 8080, validate=_between(1, 65535)),
+        "dev_sign_in": env.bool("DEV_SIGN_IN", False),
+        "origins": _texts(env, "ORIGINS", _origin),
+        "request_deadline_s": _seconds(env, "REQUEST_DEADLINE_S", 180.0),
+        "offer_s": _seconds(env, "OFFER_S", 30.0),
+        "connecting_s": _seconds(env, "CONNECTING_S", 15.0),
+        "grace_s": _seconds(env, "GRACE_S", 30.0),
+        "heartbeat_s": _seconds(env, "HEARTBEAT_S", 5.0),
+        "wave_size": env.int("WAVE_SIZE", 10, validate=_between(1, 1000)),
+        "wave_interval_s": _seconds(env, "WAVE_INTERVAL_S", 10.0),
+        "cooldown_s": _seconds(env, "COOLDOWN_S", 60.0, zero=True),
+        "wrap_up_s": _seconds(env, "WRAP_UP_S", 5.0, zero=True),
+        "delivery_s": _seconds(env, "DELIVERY_S", 1.5),
+        "stun_urls": _texts(env, "STUN_URLS", _scheme("stun", "stuns")),  # RFC 7064
+        "turn_urls": turn_urls,
+        "turn_secret": env.str("TURN_SECRET", None),
+        "ice_policy": env.str("ICE_POLICY", "relay" if turn_urls else "all", validate=_one_of("relay", "all")),
+        "ice_lifetime_s": _seconds(env, "ICE_LIFETIME_S", 300.0),
+        "access_token_s": _seconds(env, "ACCESS_TOKEN_S", 900.0),
+        "shards": env.int("SHARDS", 1, validate=_between(1, 1)),
+        "database_pool": env.int("DATABASE_POOL", 10, validate=_between(2, 1000)),
+        "log_format": env.str("LOG_FORMAT", "json", validate=_one_of("json", "console")),
+        "tls_certificate": env.path("TLS_CERTIFICATE", None, validate=_file),
+        "tls_key": env.path("TLS_KEY", None, validate=_file),
+    }
+
+
+def _relations(values: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, str]:
+    """What can only be judged of two settings together; those already known to be bad are not judged again."""
+    certificate, key = values["tls_certificate"], values["tls_key"]
+    relayed = values["ice_policy"] == "relay"
+    delivery_s, offer_s = values["delivery_s"], values["offer_s"]
+    rules = (
+        (certificate and not key, "TLS_KEY", "TLS_CERTIFICATE", "needed with EYELINE_TLS_CERTIFICATE"),
+        (key and not certificate, "TLS_CERTIFICATE", "TLS_KEY", "needed with EYELINE_TLS_KEY"),
+        (relayed and not values["turn_urls"], "ICE_POLICY", "TURN_URLS", "relay needs EYELINE_TURN_URLS"),
+        (
+            values["turn_urls"] and not values["turn_secret"],
+            "TURN_SECRET",
+            "TURN_URLS",
+            "needed with EYELINE_TURN_URLS",
+        ),
+        (delivery_s and offer_s and delivery_s >= offer_s, "DELIVERY_S", "OFFER_S", "must be below EYELINE_OFFER_S"),
+    )
+    return {
+        PREFIX + name: problem
+        for broken, name, other, problem in rules
+        if broken and PREFIX + name not in known and PREFIX + other not in known
+    }
+
+
+def _sentence(messages: Any) -> str:
+    """marshmallow's list (or, for lists, mapping by position) of messages as one sentence."""
+    if isinstance(messages, Mapping):
+        messages = [text for texts in messages.values() for text in texts]
+    text = " ".join(str(message).rstrip(".") for message in messages)
+    text = text.removeprefix("Environment variable ")
+    return text[:1].lower() + text[1:]
+
+
+def _seconds(env: Env, name: str, default: float, *, zero: bool = False) -> float | None:
+    def check(value: float) -> None:
+        if value < 0 or value > YEAR_S or (value == 0 and not zero):
+            raise ValidationError("must be a number of seconds" + (", 0 or more" if zero else " above 0"))
+
+    return env.float(name, default, validate=check)
+
+
+def _texts(env: Env, name: str, check: Callable[[str], None]) -> tuple[str, ...]:
+    """A comma-separated list, each part checked."""
+
+    def each(values: list[str]) -> None:
+        for value in values:
+            check(value)
+
+    return tuple(env.list(name, [], subcast=str.strip, validate=each) or ())
+
+
+def _scheme(*schemes: str) -> Callable[[str], None]:
+    def check(value: str) -> None:
+        scheme, _, rest = value.partition(":")
+        if scheme not in schemes or not rest.strip("/"):
+            raise ValidationError("must begin with " + " or ".join(f"{scheme}:" for scheme in schemes))
+
+    return check
+
+
+def _origin(value: str) -> None:
+    """scheme://host[:port], as browsers send it (RFC 6454)."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.netloc or value != f"{parts.scheme}://{parts.netloc}":
+        raise ValidationError("each must be an origin such as https://help.example, without a path")
+
+
+def _between(low: int, high: int) -> Callable[[int], None]:
+    def check(value: int) -> None:
+        if not low <= value <= high:
+            raise ValidationError(f"only {low} is possible for now" if low == high else f"must be from {low} to {high}")
+
+    return check
+
+
+def _one_of(*choices: str) -> Callable[[str], None]:
+    def check(value: str) -> None:
+        if value not in choices:
+            raise ValidationError("must be " + " or ".join(choices))
+
+    return check
+
+
+def _long_enough(value: str) -> None:
+    if len(value) < SECRET_LENGTH_MIN:
+        raise ValidationError(f"must have at least {SECRET_LENGTH_MIN} characters")
+
+
+def _file(value: Path | None) -> None:
+    if value is not None and not value.is_file():
+        raise ValidationError("there is no such file")
