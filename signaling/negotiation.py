@@ -1,0 +1,145 @@
+"""Which descriptions and candidates of one attempt may pass: the contract's "Negotiation". Pure: state in, verdict out.
+
+An offer's number is the highest seen + 1 and an answer copies it; on a tie the requester's offer stands. A candidate is
+judged by its ufrag: of a superseded description it is dropped, of one not seen yet it is held.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from signaling.model import Side
+
+HELD_AT_MOST = 64
+HELD_FOR_S = 45.0
+
+_UFRAG_LINE = re.compile(r"^a=ice-ufrag:(\S+)", re.MULTILINE)
+_UFRAG_IN_CANDIDATE = re.compile(r"\bufrag (\S+)")
+
+
+class Verdict(StrEnum):
+    """What becomes of a frame."""
+
+    PASS = "pass"
+    DROP = "drop"
+    HOLD = "hold"
+    STALE = "stale_negotiation"
+    WRONG_SIDE = "wrong_side"
+    TOO_MANY = "too_many_candidates"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A candidate waiting for the description it belongs to."""
+
+    ufrag: str
+    held_at: float
+    frame: str
+    """The frame to pass on, as it will be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class SideState:
+    """What one side has sent in this attempt."""
+
+    current: tuple[str, ...] = ()
+    """ICE ufrags of its latest description (one, or one per bundle group)."""
+    superseded: tuple[str, ...] = ()
+    held: tuple[Held, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiation:
+    """One attempt's negotiation as far as the server must know it."""
+
+    highest: int = 0
+    """The highest offer number seen."""
+    offerer: Side | None = None
+    """Who made the offer of that number."""
+    answered: bool = False
+    requester: SideState = field(default_factory=SideState)
+    volunteer: SideState = field(default_factory=SideState)
+    volunteer_may_offer: bool = False
+    """The volunteer may offer only after having answered once."""
+
+    def side(self, side: Side) -> SideState:
+        return self.requester if side is Side.REQUESTER else self.volunteer
+
+    def with_side(self, side: Side, state: SideState) -> Negotiation:
+        return replace(self, requester=state) if side is Side.REQUESTER else replace(self, volunteer=state)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The verdict, the state after it, and held candidates that may pass now, oldest first."""
+
+    verdict: Verdict
+    state: Negotiation
+    released: tuple[str, ...] = ()
+
+
+def ufrags_of(sdp: str) -> tuple[str, ...]:
+    """The ICE user fragments of a description (RFC 8839, 5.4)."""
+    return tuple(dict.fromkeys(_UFRAG_LINE.findall(sdp)))
+
+
+def ufrag_of_candidate(candidate: str | None, username_fragment: str | None) -> str | None:
+    """The candidate's ufrag: its own field, else the extension in the string, else unknown."""
+    if username_fragment:
+        return username_fragment
+    found = _UFRAG_IN_CANDIDATE.search(candidate or "")
+    return found.group(1) if found else None
+
+
+def description(state: Negotiation, side: Side, kind: str, number: int, sdp: str, now: float) -> Judged:
+    """Judge an offer or an answer; `now` is in seconds on any steady clock shared by the nodes."""
+    refusal = _refuse_offer(state, side, number) if kind == "offer" else _refuse_answer(state, side, number)
+    if refusal is not None:
+        return Judged(refusal, state)
+    if kind == "offer":
+        state = replace(state, highest=number, offerer=side, answered=False)
+    else:
+        state = replace(
+            state, answered=True, volunteer_may_offer=state.volunteer_may_offer or side is Side.VOLUNTEER
+        )
+    return _supersede(state, side, ufrags_of(sdp), now)
+
+
+def _refuse_offer(state: Negotiation, side: Side, number: int) -> Verdict | None:
+    if side is Side.VOLUNTEER and not state.volunteer_may_offer:
+        return Verdict.WRONG_SIDE
+    if number > state.highest:
+        return None
+    # Glare: both offered the same number; the requester is impolite and its offer stands.
+    tie = number == state.highest and state.offerer is Side.VOLUNTEER and side is Side.REQUESTER
+    return None if tie and not state.answered else Verdict.STALE
+
+
+def _refuse_answer(state: Negotiation, side: Side, number: int) -> Verdict | None:
+    if state.offerer is side:
+        return Verdict.STALE if number < state.highest else Verdict.WRONG_SIDE
+    return None if number == state.highest and state.offerer is not None and not state.answered else Verdict.STALE
+
+
+def _supersede(state: Negotiation, side: Side, ufrags: tuple[str, ...], now: float) -> Judged:
+    mine = state.side(side)
+    old = tuple(u for u in mine.current if u not in ufrags)
+    released = tuple(h.frame for h in mine.held if h.ufrag in ufrags and now - h.held_at < HELD_FOR_S)
+    still = tuple(h for h in mine.held if h.ufrag not in ufrags and now - h.held_at < HELD_FOR_S)
+    after = SideState(ufrags, (*mine.superseded, *old)[-16:], still)
+    return Judged(Verdict.PASS, state.with_side(side, after), released)
+
+
+def candidate(state: Negotiation, side: Side, ufrag: str | None, frame: str, now: float) -> Judged:
+    """Judge a candidate: pass, drop, or hold until its description comes."""
+    mine = state.side(side)
+    if ufrag is None or ufrag in mine.current:
+        return Judged(Verdict.PASS, state)
+    if ufrag in mine.superseded:
+        return Judged(Verdict.DROP, state)
+    live = tuple(h for h in mine.held if now - h.held_at < HELD_FOR_S)
+    if len(live) >= HELD_AT_MOST:
+        return Judged(Verdict.TOO_MANY, state)
+    return Judged(Verdict.HOLD, state.with_side(side, replace(mine, held=(*live, Held(ufrag, now, frame)))))
