@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -64,3 +65,11 @@ def unavailable_as(unavailable: type[Exception]) -> Iterator[None]:
         if not is_unavailable(error):
             raise
         raise unavailable(type(error).__name__) from error
+
+
+@asynccontextmanager
+async def answer_within(deadline_s: float, unavailable: type[Exception]) -> AsyncIterator[None]:
+    """One step against Valkey: `unavailable` when it fails or takes longer than `deadline_s` altogether."""
+    with unavailable_as(unavailable):
+        async with asyncio.timeout(deadline_s):
+            yield
