@@ -1,0 +1,31 @@
+"""How fast callers may go: the limits themselves, and the port to whoever counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """On average one call every `every_s` seconds, and up to `burst` at once (the generic cell rate algorithm)."""
+
+    name: str
+    every_s: float
+    burst: int
+
+
+SIGN_IN = Limit("sign_in", every_s=0.5, burst=120)
+"""Sign-ins and refreshes per client address: many people may share one (a school, a carrier's gateway)."""
+SESSION = Limit("session", every_s=0.05, burst=100)
+"""All other calls per session."""
+
+
+class RateLimiter(Protocol):
+    """Counts calls across all nodes."""
+
+    async def wait_s(self, limit: Limit, subject: str) -> float:
+        """0 when this call may go ahead (and is counted), else the seconds until one may.
+
+        Always 0 while the counter is away: limits protect us, they must not become an outage.
+        """
