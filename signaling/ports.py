@@ -12,6 +12,10 @@ class CarrierUnavailable(Exception):
     """Valkey cannot carry messages now. What was decided stays decided; a later look tells it again."""
 
 
+class OwnershipLost(Exception):
+    """Another node owns the mailbox now: close the socket, the session lives on there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A node's ownership of one mailbox, won by `Mailboxes.claim`."""
@@ -58,10 +62,13 @@ class Mailboxes(Sender, Protocol):
     """One mailbox per session: a bounded, expiring stream of numbered messages with one owning node at a time."""
 
     async def claim(self, session_id: UUID, *, resume: tuple[str, int] | None) -> Claim:
-        """Become the owner (the former owner gets a `Delivery` without a message) and continue or begin an incarnation."""
+        """Become the owner (the former one gets a `Delivery` without a message); continue or begin an incarnation."""
 
     async def renew(self, claim: Claim) -> Claim:
-        """Begin a new incarnation of a mailbox this node owns, after a wipe or failover; numbers start again at 0."""
+        """Begin a new incarnation of a mailbox this node owns, after a wipe or failover; numbers start again at 0.
+
+        The new claim has a higher owner epoch. Raises `OwnershipLost` when the mailbox has a newer owner.
+        """
 
     async def beat(self, claims: Collection[Claim]) -> dict[UUID, int | None]:
         """Refresh expiry and presence. Gives the last seq per session, so that gaps show; None: no longer the owner."""
@@ -72,8 +79,11 @@ class Mailboxes(Sender, Protocol):
     async def acknowledged(self, claim: Claim, seq: int) -> None:
         """The client has everything up to `seq`: older entries may go."""
 
-    async def release(self, claim: Claim) -> None:
-        """Give up ownership (socket gone); messages are still kept for a resume. A stale claim changes nothing."""
+    async def release(self, claim: Claim) -> bool:
+        """Give up ownership (socket gone); messages are still kept for a resume.
+
+        False, and nothing changed, when the claim is stale: another owner has the session.
+        """
 
     def deliveries(self) -> AsyncIterator[Delivery]:
         """Messages for sessions this node owns, as they are sent. Ends only when closed; reconnects by itself,
@@ -86,4 +96,8 @@ class Answers(Protocol):
     async def begin(self, session_id: UUID, message_id: str) -> bytes | None:
         """None: not done yet (or its doer died): do it. Else the answer frame to send again."""
 
-    async def finish(self, session_id: UUID, message_id: str, answer: bytes) -> None: ...
+    async def finish(self, session_id: UUID, message_id: str, answer: bytes) -> None:
+        """It was done (or refused for good) and this is its answer."""
+
+    async def forget(self, session_id: UUID, message_id: str) -> None:
+        """It was not done after all (a retryable error): the same id may be tried again."""

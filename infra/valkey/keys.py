@@ -87,3 +87,33 @@ def by_shard(people: Collection[UUID]) -> dict[Shard, list[UUID]]:
 
 
 # --- Mailboxes: one set of keys per session `{s:<session>}` --------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The keys of one sign-in session: its mailbox, and what was answered to its messages."""
+
+    id: UUID
+
+    @property
+    def mailbox(self) -> bytes:
+        """Hash, expiring: `incarnation`, `seq` (last number given out), `epoch` (of the owner), `node` (the owner's
+        channel; absent while nobody holds the socket)."""
+        return self._key(b"mailbox")
+
+    @property
+    def messages(self) -> bytes:
+        """Stream, expiring: `<seq>-0` -> field `m`, a message without its seq. Bounded; trimmed when acknowledged."""
+        return self._key(b"messages")
+
+    def answer(self, message_id: str) -> bytes:
+        """String, expiring: the frame that answered this client message; empty while it is being done."""
+        return self._key(b"answer:" + message_id.encode())
+
+    def _key(self, rest: bytes) -> bytes:
+        return b"{s:%b}:%b" % (self.id.hex.encode(), rest)
+
+
+def node_channel(node_id: UUID) -> bytes:
+    """Channel: messages for the sessions whose sockets this node holds (`infra/valkey/mailboxes.py` `unpack`)."""
+    return b"eyeline:node:" + node_id.hex.encode()

@@ -1,0 +1,45 @@
+"""What was answered to a client's message id, so that a repeat on any node is answered again and not done again."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+from redis.asyncio import Redis
+
+from infra.valkey.connection import unavailable_as
+from infra.valkey.keys import Session
+from signaling.ports import CarrierUnavailable
+
+KEEP_MS = 600_000
+"""The contract's 10 minutes."""
+DOING_MS = 3_000
+"""How long a begun message is taken to be in somebody's hands; after that its doer is taken for dead."""
+POLL_S = 0.05
+
+
+class ValkeyAnswers:
+    """`signaling.ports.Answers`: one expiring string per message id, empty while the message is being done."""
+
+    def __init__(self, client: Redis, *, keep_ms: int = KEEP_MS, doing_ms: int = DOING_MS) -> None:
+        self._client = client
+        self._keep_ms = keep_ms
+        self._doing_ms = doing_ms
+
+    async def begin(self, session_id: UUID, message_id: str) -> bytes | None:
+        """Waits while another connection of the session is doing the message, at most until it is taken for dead."""
+        key = Session(session_id).answer(message_id)
+        with unavailable_as(CarrierUnavailable):
+            while True:
+                known = await self._client.set(key, b"", nx=True, get=True, px=self._doing_ms)
+                if known is None or (isinstance(known, bytes) and known):
+                    return known
+                await asyncio.sleep(POLL_S)
+
+    async def finish(self, session_id: UUID, message_id: str, answer: bytes) -> None:
+        with unavailable_as(CarrierUnavailable):
+            await self._client.set(Session(session_id).answer(message_id), answer, px=self._keep_ms)
+
+    async def forget(self, session_id: UUID, message_id: str) -> None:
+        with unavailable_as(CarrierUnavailable):
+            await self._client.delete(Session(session_id).answer(message_id))

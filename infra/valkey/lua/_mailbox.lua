@@ -1,0 +1,24 @@
+-- Helpers of the mailbox functions. A mailbox is a hash {incarnation, seq, epoch, node?} and a stream of `<seq>-0 m <message>`.
+
+-- Tell the owning node: 16 bytes of session, owner epoch, kind, message. Kind: a seq, '*' unnumbered, '-' taken over.
+local function mailbox_publish(node, session, epoch, kind, message)
+  redis.call('PUBLISH', node, session .. epoch .. ' ' .. kind .. ' ' .. message)
+end
+
+-- The next owner epoch, as text: above the one given, and above those of a life of the data that was wiped.
+local function mailbox_next_epoch(epoch)
+  local time = redis.call('TIME')
+  local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
+  return string.format('%.0f', math.max((tonumber(epoch) or 0) + 1, now_us))
+end
+
+local function mailbox_is_owned(mailbox, node, epoch)
+  local owner = redis.call('HMGET', mailbox, 'node', 'epoch')
+  return owner[1] == node and owner[2] == epoch
+end
+
+-- Both keys live and die together.
+local function mailbox_keep(mailbox, messages, keep_ms)
+  redis.call('PEXPIRE', mailbox, keep_ms)
+  redis.call('PEXPIRE', messages, keep_ms)
+end
