@@ -164,5 +164,10 @@ def _is_postgres(pid: int) -> bool:
         return False
     except PermissionError:
         pass
-    name = Path(f"/proc/{pid}/comm")
-    return not name.exists() or name.read_text().strip() == "postgres"
+    if not Path("/proc/self/stat").exists():
+        return True
+    try:
+        name, _, state = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(") ")
+    except OSError:
+        return False
+    return name == "postgres" and not state.startswith("Z")

@@ -1,0 +1,37 @@
+"""Fixtures for every test: engines once per test process, clean data for each test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.support.engines import Engines
+
+
+@pytest.fixture(scope="session")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
+    """Postgres and Valkey of this test process, with a migrated template database."""
+    engines = Engines(tmp_path_factory.mktemp("engines"))
+    try:
+        engines.start()
+        yield engines
+    finally:
+        engines.stop()
+
+
+@pytest.fixture
+async def database_url(engines: Engines) -> AsyncIterator[str]:
+    """A migrated database of this test's own."""
+    engines.restore()
+    url = await engines.new_database()
+    yield url
+    engines.restore()
+    await engines.drop_database(url)
+
+
+@pytest.fixture
+async def valkey_url(engines: Engines) -> str:
+    """The Valkey of this test process, emptied."""
+    engines.restore()
+    return await engines.empty_valkey()
