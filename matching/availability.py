@@ -7,11 +7,11 @@ inside one of their windows. So an hour that daylight saving skips is skipped, a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
 DAY_MINUTES = 24 * 60
@@ -22,6 +22,8 @@ WEEK_S = 7 * DAY_S
 Moment = TypeVar("Moment", int, float)
 _Stretch = tuple[int, int, int]
 """From and to (Unix seconds), and the offset from UTC in seconds between them."""
+
+EPOCH = datetime.fromtimestamp(0, UTC)
 
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])|24:00", re.ASCII)
 _FIRST_MONDAY_S = 4 * DAY_S
@@ -75,16 +77,37 @@ def _zone_names() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
-def next_window(windows: Sequence[WeeklyWindow], zone: str, now: float) -> tuple[float, float | None] | None:
-    """The window `now` is inside, else the next one: (opens_at, closes_at), Unix seconds; None without windows.
+def weekly_windows(weekly: Iterable[Mapping[str, Any]]) -> tuple[WeeklyWindow, ...]:
+    """Windows from the contract's `weekly`: objects `{days: [1..7], from: "08:00", to: "21:00"}`. ValueError if wrong."""
+    return tuple(WeeklyWindow.parse(item["days"], item["from"], item["to"]) for item in weekly)
 
-    Windows that overlap or touch are one. Open all week: `closes_at` is None and `opens_at` is 0. ValueError when the
-    zone is not known.
+
+def next_window(windows: Sequence[WeeklyWindow], zone: str, now: datetime) -> tuple[datetime, datetime | None] | None:
+    """The window `now` is inside, else the next one: (opens_at, closes_at), in UTC; None without windows.
+
+    `closes_at` is exclusive. Windows that overlap or touch are one. Open all week: `closes_at` is None and `opens_at` is
+    long past. ValueError when the zone is not known.
     """
+    check_zone(zone)
     week = merged_week(tuple(windows))
     if week == ((0, WEEK_MINUTES),):
-        return 0.0, None
-    stretches = _stretches(check_zone(zone), int(now // DAY_S))
+        return EPOCH, None
+    run = _run_at_or_after(week, zone, now.timestamp())
+    if run is None:
+        return None
+    return datetime.fromtimestamp(run[0], UTC), datetime.fromtimestamp(run[1], UTC)
+
+
+def is_open(windows: Sequence[WeeklyWindow], zone: str, now: datetime) -> bool:
+    """Whether the clock on the wall shows, at `now`, a time inside a window."""
+    local = now.astimezone(ZoneInfo(check_zone(zone)))
+    minute = local.weekday() * DAY_MINUTES + local.hour * 60 + local.minute
+    return any(start <= minute < end for start, end in merged_week(tuple(windows)))
+
+
+def _run_at_or_after(week: tuple[tuple[int, int], ...], zone: str, now: float) -> tuple[float, float] | None:
+    """The first run of open time that ends after `now`, in Unix seconds."""
+    stretches = _stretches(zone, int(now // DAY_S))
     found: tuple[float, float] | None = None
     for back_days in (1, _REACH_DAYS - 1):
         since = now - back_days * DAY_S
@@ -92,13 +115,6 @@ def next_window(windows: Sequence[WeeklyWindow], zone: str, now: float) -> tuple
         if found is None or found[0] > since:
             break  # else it began before: look back as far as a run can be long
     return found
-
-
-def is_open(windows: Sequence[WeeklyWindow], zone: str, now: float) -> bool:
-    """Whether the clock on the wall shows, at `now` (Unix seconds), a time inside a window."""
-    local = datetime.fromtimestamp(now, ZoneInfo(check_zone(zone)))
-    minute = local.weekday() * DAY_MINUTES + local.hour * 60 + local.minute
-    return any(start <= minute < end for start, end in merged_week(tuple(windows)))
 
 
 @lru_cache(maxsize=4096)
