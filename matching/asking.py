@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from matching.languages import index_language
-from matching.model import Request, RequestState, Tier
+from matching.model import Offer, Request, RequestState, Tier
 from matching.ports import Herald, IndexUnavailable, NotFound, RequestBook, VolunteerIndex, WavePlan
 from matching.request_rules import Case, Change, RequestLimits, look, requester_is_there
 from matching.waves import WavePolicy, wave_view
@@ -78,7 +78,7 @@ class Asking:
         drawn = await self._draw(index_language(language), count, excluded, now)
         if not drawn:
             return 0
-        left = await self._serve_older(request, drawn, now)
+        left = await self._serve_older(request, index_language(language), drawn)
         current = request if not wave_offset else await self._book.get(request.id)
         if not left or current is None:
             return 0
@@ -98,16 +98,16 @@ class Asking:
         except IndexUnavailable:
             return await self._book.draw_ready(language=language, count=count, excluded=excluded)
 
-    async def _serve_older(self, request: Request, drawn: list[UUID], now: datetime) -> list[UUID]:
+    async def _serve_older(self, request: Request, language: str, drawn: list[UUID]) -> list[UUID]:
         """No overtaking: older hungry requests take from the draw what they may have; the rest is left."""
         left = drawn
-        for older_id in await self._book.older_hungry(request, OLDER_AT_ONCE):
+        for older_id in await self._book.older_hungry(request, language, OLDER_AT_ONCE):
             if not left:
                 break
-            left = await self._serve(older_id, left)
+            left = await self._serve(older_id, language, left)
         return left
 
-    async def _serve(self, request_id: UUID, people: list[UUID]) -> list[UUID]:
+    async def _serve(self, request_id: UUID, language: str, people: list[UUID]) -> list[UUID]:
         try:
             decided = await self._book.decide(request_id, self.look_rule)
         except NotFound:
@@ -118,7 +118,8 @@ class Asking:
         if not chosen:
             return people
         request = decided.case.request
-        await self._offer(request, request.languages[0], chosen, decided.now, hungry=len(chosen) < wanted)
+        tag = next(tag for tag in request.languages if index_language(tag) == language)
+        await self._offer(request, tag, chosen, decided.now, hungry=len(chosen) < wanted)
         taken = set(chosen)
         return [person for person in people if person not in taken]
 
@@ -154,6 +155,6 @@ class Asking:
             return
 
 
-def _after(case: Case, change: Change) -> tuple:  # type: ignore[type-arg]
+def _after(case: Case, change: Change) -> tuple[Offer, ...]:
     over = {(offer.person_id, offer.epoch, offer.wave): offer for offer in change.ended}
     return tuple(over.get((o.person_id, o.epoch, o.wave), o) for o in case.offers)

@@ -6,7 +6,7 @@ transaction (`RequestBook.decide`), telling may be repeated by any later look.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -50,10 +50,6 @@ class Cancelled:
 
     request: Request
     call_id: UUID | None
-
-
-Spawn = Callable[[Coroutine[object, object, None]], None]
-"""Hands a coroutine to an owner that awaits it."""
 
 
 class HelpDesk:
@@ -145,16 +141,20 @@ class HelpDesk:
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
-    async def look(self, request_id: UUID) -> None:
-        """See the truth of a request, tell what was decided and not told, and ask more people if it wants them."""
+    async def look(self, request_id: UUID) -> UUID | None:
+        """See the truth of a request, tell what was decided and not told, and ask more people if it wants them.
+
+        Gives the call it has now, which is to be looked at too.
+        """
         try:
             decided = await self._book.decide(request_id, self._asking.look_rule)
         except NotFound:
-            return
+            return None
         await self._herald.tell(request_id)
         await self._settle_ended(decided)
         asked = await self._asking.ask(decided.case, decided.now)
         await self._report_progress(decided, asked)
+        return None if decided.case.request.state is RequestState.ENDED else decided.case.request.call_id
 
     async def due(self, limit: int) -> list[UUID]:
         """Requests this node shall look at now."""

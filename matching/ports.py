@@ -113,14 +113,6 @@ class Decided:
 
 
 @dataclass(frozen=True, slots=True)
-class Hungry:
-    """A waiting request that wants people it has not got."""
-
-    case: Case
-    excluded: frozenset[UUID]
-
-
-@dataclass(frozen=True, slots=True)
 class WavePlan:
     """Ask these people, if the request still is where it was when they were drawn."""
 
@@ -133,6 +125,16 @@ class WavePlan:
     offer: timedelta
     hungry: bool
     """Whether more people were wanted than could be drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOffer:
+    """An offer with what the volunteer is told of its request."""
+
+    offer: Offer
+    topic: str | None
+    mode: str
+    waiting_since: datetime
 
 
 Rule = Callable[[Case, datetime], Change | None]
@@ -170,8 +172,8 @@ class RequestBook(Protocol):
     async def let_expire(self, request_id: UUID) -> frozenset[UUID]:
         """People who let an offer of this request expire: asked again only when nobody else is left."""
 
-    async def older_hungry(self, request: Request, limit: int) -> list[UUID]:
-        """Older waiting requests of a common language that want people they have not got, oldest first."""
+    async def older_hungry(self, request: Request, language: str, limit: int) -> list[UUID]:
+        """Older waiting requests of this (index) language that want people they have not got, oldest first."""
 
     async def oldest_waiting_for(self, person_id: UUID) -> UUID | None:
         """The oldest waiting request this volunteer may be asked for."""
@@ -182,7 +184,7 @@ class RequestBook(Protocol):
     async def offer_for(self, request_id: UUID, person_id: UUID, epoch: int) -> Offer | None:
         """The latest offer made to this person for this epoch."""
 
-    async def open_offers(self, person_id: UUID) -> list[tuple[Offer, Request]]:
+    async def open_offers(self, person_id: UUID) -> list[OpenOffer]:
         """The offers open for this person now."""
 
     async def note_delivered(self, person_id: UUID, offers: Collection[tuple[UUID, int]]) -> None:
@@ -200,6 +202,9 @@ class Listings(Protocol):
 
     async def of(self, people: Collection[UUID]) -> list[Listing]:
         """Listings of those who can be asked at all; others are left out."""
+
+    async def page(self, after: UUID | None, limit: int) -> list[Listing]:
+        """All who can be asked at all, in id order, `limit` at a time: for filling an empty index."""
 
 
 class Herald(Protocol):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
+
+from signaling.model import Call
+from signaling.negotiation import Negotiation
 
 
 class CarrierUnavailable(Exception):
@@ -45,12 +49,22 @@ class Delivery:
     owner_epoch: int
 
 
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a message speaks of, and how new its news is."""
+
+    subject: str
+    number: int
+
+
 class Sender(Protocol):
     """The writing side of mailboxes, all that services need."""
 
-    async def send(self, session_id: UUID, message: bytes) -> bool:
+    async def send(self, session_id: UUID, message: bytes, *, version: Version | None = None) -> bool:
         """Append a UTF-8 JSON object `{"type", "data", ...}` under the next number and wake the owner.
 
+        With a version, nothing is appended when the mailbox already had this or a later version of the subject: telling
+        twice is harmless, and a node that was frozen between reading and telling cannot bring back an old state.
         False when the session has no mailbox (it will start from a snapshot). Raises `CarrierUnavailable`.
         """
 
@@ -101,3 +115,51 @@ class Answers(Protocol):
 
     async def forget(self, session_id: UUID, message_id: str) -> None:
         """It was not done after all (a retryable error): the same id may be tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A call before and after a rule was applied and committed, and the database's clock then."""
+
+    before: Call
+    after: Call
+    now: datetime
+
+
+class NoSuchCall(Exception):
+    """There is no call of this id."""
+
+
+class CallBook(Protocol):
+    """Calls as committed facts in Postgres. What a call's change does to its request is in the same transaction."""
+
+    async def get(self, call_id: UUID) -> Call | None: ...
+
+    async def of_epoch(self, request_id: UUID, epoch: int) -> Call | None:
+        """The call that an accept of this epoch led to."""
+
+    async def live_of_person(self, person_id: UUID) -> Call | None:
+        """The person's call that has not ended, on whichever of their sessions."""
+
+    async def change(self, call_id: UUID, rule: Callable[[Call, datetime], Call]) -> Changed:
+        """Lock the call's request, apply the rule to the call as it is, commit what changed. Raises `NoSuchCall`.
+
+        What the rule raises passes through and changes nothing.
+        """
+
+
+class Herald(Protocol):
+    """Tells people what was decided."""
+
+    async def tell(self, request_id: UUID) -> None:
+        """Send everything decided about this request and its calls and not told yet. Never raises."""
+
+
+class NegotiationStore(Protocol):
+    """The state of one attempt's negotiation, shared by the nodes of both sides. May vanish: then it begins anew."""
+
+    async def load(self, call_id: UUID, attempt: int) -> tuple[Negotiation, int]:
+        """The state and its revision (0 when there is none). Raises `CarrierUnavailable`."""
+
+    async def store(self, call_id: UUID, attempt: int, state: Negotiation, revision: int) -> bool:
+        """Replace it if it still has that revision; False when another node was first. Raises `CarrierUnavailable`."""

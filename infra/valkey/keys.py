@@ -106,6 +106,10 @@ class Session:
         """Stream, expiring: `<seq>-0` -> field `m`, a message without its seq. Bounded; trimmed when acknowledged."""
         return self._key(b"messages")
 
+    def told(self, subject: str) -> bytes:
+        """Number, expiring: the newest version of this subject that the mailbox was given."""
+        return self._key(b"told:" + subject.encode())
+
     def answer(self, message_id: str) -> bytes:
         """String, expiring: the frame that answered this client message; empty while it is being done."""
         return self._key(b"answer:" + message_id.encode())

@@ -12,7 +12,7 @@ from infra.valkey.connection import unavailable_as
 from infra.valkey.deliveries import listen
 from infra.valkey.keys import Session, node_channel
 from infra.valkey.library import Library
-from signaling.ports import CarrierUnavailable, Claim, Delivery, OwnershipLost
+from signaling.ports import CarrierUnavailable, Claim, Delivery, OwnershipLost, Version
 
 KEEP_MS = 120_000
 """How long a mailbox outlives the last beat of its owner, or the last message."""
@@ -30,10 +30,14 @@ class ValkeyMailboxes:
         self._channel = node_channel(node_id or uuid4())
         self._keep_ms = keep_ms
 
-    async def send(self, session_id: UUID, message: bytes) -> bool:
-        args = (session_id.bytes, message, MESSAGES_MAX, self._keep_ms)
+    async def send(self, session_id: UUID, message: bytes, *, version: Version | None = None) -> bool:
+        keys: tuple[bytes, ...] = _both(session_id)
+        args: tuple[bytes | int, ...] = (session_id.bytes, message, MESSAGES_MAX, self._keep_ms)
+        if version is not None:
+            keys += (Session(session_id).told(version.subject),)
+            args += (version.number,)
         with unavailable_as(CarrierUnavailable):
-            return bool(await self._library.call("mailbox_send", _both(session_id), args))
+            return bool(await self._library.call("mailbox_send", keys, args))
 
     async def send_unnumbered(self, session_id: UUID, message: bytes) -> None:
         with unavailable_as(CarrierUnavailable):

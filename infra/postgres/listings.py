@@ -1,0 +1,70 @@
+"""Volunteers in the shape the index wants, computed from Postgres: implements `matching.ports.Listings`."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+
+from infra.postgres.queries import queries
+from matching.availability import next_window, weekly_windows
+from matching.model import Listing, Tier
+
+FOR_EVER = datetime.max.year
+_SQL = queries("listings")
+
+
+class PostgresListings:
+    """Reads people with their hours, readiness and standing."""
+
+    def __init__(self, pool: asyncpg.Pool, fresh: timedelta) -> None:
+        """`fresh`: a ready session counts as hot while it was seen within this time."""
+        self._pool = pool
+        self._fresh = fresh
+
+    async def of(self, people: Collection[UUID]) -> list[Listing]:
+        now = await self._pool.fetchval(_SQL["clock"])
+        return [_listing(row, now) for row in await self._pool.fetch(_SQL["of"], list(people), self._fresh)]
+
+    async def page(self, after: UUID | None, limit: int) -> list[Listing]:
+        now = await self._pool.fetchval(_SQL["clock"])
+        return [_listing(row, now) for row in await self._pool.fetch(_SQL["page"], after, limit, self._fresh)]
+
+
+def _listing(row: asyncpg.Record, now: datetime) -> Listing:
+    opens_at, closes_at = _edges(row, now)
+    return Listing(
+        person_id=row["id"],
+        languages=tuple(row["index_languages"]),
+        tier=Tier.HOT if row["hot"] else Tier.COLD,
+        opens_at=opens_at,
+        closes_at=closes_at,
+        not_before=_not_before(row),
+        last_asked_at=row["last_asked_at"].timestamp() if row["last_asked_at"] else random.random(),
+    )
+
+
+def _edges(row: asyncpg.Record, now: datetime) -> tuple[float | None, float | None]:
+    window = next_window(weekly_windows(row["weekly"] or []), row["time_zone"], now)
+    if window is None:
+        return None, None
+    opens, closes = window
+    return opens.timestamp(), closes.timestamp() if closes is not None else None
+
+
+def _not_before(row: asyncpg.Record) -> float:
+    if row["paused"] and row["paused_until"] is None:
+        return math.inf
+    moments = [row["paused_until"], row["not_before"]]
+    busy_until = row["busy_until"]
+    # A call has no end yet ("infinity" reads as the last year): its end lists the person anew.
+    if busy_until is not None:
+        moments.append(busy_until)
+    known = [m for m in moments if m is not None]
+    if any(m.year >= FOR_EVER for m in known):
+        return math.inf
+    return max((m.timestamp() for m in known), default=0.0)

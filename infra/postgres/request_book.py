@@ -1,0 +1,306 @@
+"""Requests, offers and who is taken, in Postgres: implements `matching.ports.RequestBook`.
+
+The request's row is locked first, always; its offers and the clock are read in later statements. A deadlock or a
+serialisation failure rolls everything back and is tried again: rules are pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+
+from infra.postgres.queries import queries
+from infra.postgres.rows import case_of, offer_of, request_of
+from matching.model import Offer, OfferOutcome, Request, RequestState
+from matching.ports import (
+    Decided,
+    IdempotencyMismatch,
+    NewRequest,
+    NotFound,
+    Opened,
+    OpenOffer,
+    RequestOpen,
+    Rule,
+    WavePlan,
+)
+from matching.request_rules import Case, Change, Progress, RequestLimits, next_look
+
+TRIES = 3
+MIN_STEP = timedelta(milliseconds=50)
+"""A look due this much sooner than written is not worth a commit of its own."""
+
+_SQL = queries("requests")
+
+
+@dataclass(frozen=True, slots=True)
+class BookLimits:
+    """Settings the book needs beside those of a request."""
+
+    request: RequestLimits
+    connecting: timedelta = timedelta(seconds=15)
+    fresh: timedelta = timedelta(seconds=10)
+    """A ready session counts as hot while it was seen within this time."""
+    cooldown: timedelta = timedelta(seconds=60)
+
+
+class _TakenElsewhere(Exception):
+    """The winner, or the requester, is in another call: roll back."""
+
+
+class PostgresRequestBook:
+    """One method, one transaction."""
+
+    def __init__(self, pool: asyncpg.Pool, limits: BookLimits) -> None:
+        self._pool = pool
+        self._limits = limits
+
+    async def now(self) -> datetime:
+        moment: datetime = await self._pool.fetchval(_SQL["clock"])
+        return moment
+
+    async def get(self, request_id: UUID) -> Request | None:
+        row = await self._pool.fetchrow(_SQL["get"], request_id)
+        return request_of(row) if row else None
+
+    async def current(self, requester_id: UUID) -> Request | None:
+        row = await self._pool.fetchrow(_SQL["current"], requester_id)
+        return request_of(row) if row else None
+
+    # -- opening ------------------------------------------------------------------------------------------------------
+
+    async def open(self, new: NewRequest, deadline: timedelta) -> Opened:
+        async with self._pool.acquire() as connection, connection.transaction():
+            if new.idempotency_key is not None:
+                await connection.execute(_SQL["free_old_key"], new.requester_id, new.idempotency_key)
+            row = await connection.fetchrow(
+                _SQL["insert"],
+                new.requester_id,
+                new.session_id,
+                list(new.languages),
+                list(new.index_languages),
+                new.topic,
+                new.mode,
+                new.idempotency_key,
+                new.body_hash,
+                deadline,
+            )
+            if row is not None:
+                return Opened(request_of(row), created=True)
+            return await self._already_open(connection, new)
+
+    async def _already_open(self, connection: asyncpg.Connection, new: NewRequest) -> Opened:
+        """The insert met the same key or a request that has not ended; say which."""
+        if new.idempotency_key is not None:
+            row = await connection.fetchrow(_SQL["by_key"], new.requester_id, new.idempotency_key)
+            if row is not None:
+                if row["body_hash"] != new.body_hash:
+                    raise IdempotencyMismatch
+                return Opened(request_of(row), created=False)
+        row = await connection.fetchrow(_SQL["current"], new.requester_id)
+        if row is None:
+            # The request in the way ended between the two statements; the client may simply ask again.
+            raise ConnectionError("a request ended while another was being opened")
+        raise RequestOpen(request_of(row))
+
+    # -- deciding -----------------------------------------------------------------------------------------------------
+
+    async def decide(self, request_id: UUID, rule: Rule) -> Decided:
+        for attempt in range(1, TRIES + 1):
+            try:
+                async with self._pool.acquire() as connection, connection.transaction():
+                    return await self._decide(connection, request_id, rule)
+            except asyncpg.TransactionRollbackError:
+                if attempt == TRIES:
+                    raise
+            except _TakenElsewhere:
+                break
+        case, now = await self._read(request_id)
+        return Decided(case, Change(case.request), now, refused_busy=True)
+
+    async def _read(self, request_id: UUID) -> tuple[Case, datetime]:
+        async with self._pool.acquire() as connection, connection.transaction():
+            return await self._lock_case(connection, request_id)
+
+    async def _lock_case(self, connection: asyncpg.Connection, request_id: UUID) -> tuple[Case, datetime]:
+        case, now, _due = await self._load(connection, request_id)
+        return case, now
+
+    async def _load(self, connection: asyncpg.Connection, request_id: UUID) -> tuple[Case, datetime, datetime | None]:
+        row = await connection.fetchrow(_SQL["lock"], request_id)
+        if row is None:
+            raise NotFound
+        offers = await connection.fetch(_SQL["offers_of_case"], request_id, row["epoch"])
+        facts = await connection.fetchrow(_SQL["facts"], row["requester_id"])
+        return case_of(row, offers, facts["requester_seen_at"]), facts["now"], row["next_look_at"]
+
+    async def _decide(self, connection: asyncpg.Connection, request_id: UUID, rule: Rule) -> Decided:
+        case, now, due = await self._load(connection, request_id)
+        change = rule(case, now)
+        if change is None:
+            return Decided(case, Change(case.request), now)
+        if change.ended:
+            await self._end_offers(connection, case, change, now)
+        if change.winner is not None:
+            call_id = await self._begin_call(connection, change, now)
+            change = replace(change, request=replace(change.request, call_id=call_id))
+        after = _case_after(case, change)
+        await self._write_request(connection, case, after, now, due)
+        return Decided(after, change, now)
+
+    async def _write_request(
+        self, connection: asyncpg.Connection, before: Case, after: Case, now: datetime, due: datetime | None
+    ) -> None:
+        request = after.request
+        ended = request.state is RequestState.ENDED
+        look_at = now + timedelta(seconds=1) if ended else next_look(after, now, self._limits.request)
+        changed = request != before.request or after.hungry != before.hungry
+        if ended and not changed:
+            return
+        sooner = due is None or look_at < due - MIN_STEP
+        if not changed and not sooner:
+            return
+        await connection.execute(
+            _SQL["write"],
+            request.id,
+            request.state,
+            request.outcome,
+            request.epoch,
+            request.returns,
+            request.waiting_since,
+            request.deadline,
+            request.call_id,
+            request.version,
+            after.hungry,
+            look_at,
+            now if ended else None,
+        )
+
+    async def _end_offers(self, connection: asyncpg.Connection, case: Case, change: Change, now: datetime) -> None:
+        """End offers and free those asked; in id order, before the call takes its two, so that nobody deadlocks."""
+        over = change.ended
+        people = [offer.person_id for offer in over]
+        await connection.fetch(_SQL["lock_busy"], case.request.id, [*people, case.request.requester_id])
+        await connection.execute(
+            _SQL["end_offers"],
+            case.request.id,
+            people,
+            [offer.outcome for offer in over],
+            [offer.reason for offer in over],
+            [offer.session_id for offer in over],
+            now,
+        )
+        kept = change.winner.person_id if change.winner else None
+        await connection.execute(_SQL["free_offered"], case.request.id, [p for p in people if p != kept])
+        rest = [o.person_id for o in over if o.outcome in (OfferOutcome.DECLINED, OfferOutcome.EXPIRED)]
+        if rest:
+            await connection.execute(_SQL["leave_alone"], rest, now + self._limits.cooldown)
+
+    async def _begin_call(self, connection: asyncpg.Connection, change: Change, now: datetime) -> UUID:
+        request, winner = change.request, change.winner
+        assert winner is not None
+        pair = [request.requester_id, winner.person_id]
+        if len(await connection.fetch(_SQL["take_for_call"], request.id, pair)) < len(pair):
+            raise _TakenElsewhere
+        call_id: UUID = await connection.fetchval(
+            _SQL["insert_call"],
+            request.id,
+            request.epoch,
+            request.mode,
+            winner.language,
+            request.requester_id,
+            request.session_id,
+            winner.person_id,
+            winner.session_id,
+            now,
+            now + self._limits.connecting,
+        )
+        return call_id
+
+    # -- asking -------------------------------------------------------------------------------------------------------
+
+    async def commit_wave(self, plan: WavePlan) -> tuple[UUID, ...] | None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            row = await connection.fetchrow(_SQL["lock"], plan.request_id)
+            planned_for = (RequestState.WAITING, plan.epoch, plan.wave)
+            if row is None or (row["state"], row["epoch"], row["wave"]) != planned_for:
+                return None
+            now: datetime = await connection.fetchval(_SQL["clock"])
+            expires_at = min(now + plan.offer, row["deadline"])
+            taken = await connection.fetch(
+                _SQL["wave"],
+                plan.request_id,
+                list(plan.people),
+                row["requester_id"],
+                plan.epoch,
+                plan.wave + 1,
+                plan.language,
+                now,
+                expires_at,
+                self._limits.fresh,
+            )
+            people = tuple(record["person_id"] for record in taken)
+            if people:
+                hungry = plan.hungry or len(people) < len(plan.people)
+                await connection.execute(_SQL["count_wave"], plan.request_id, len(people), hungry)
+            return people
+
+    async def due(self, limit: int) -> list[UUID]:
+        async with self._pool.acquire() as connection, connection.transaction():
+            # A claim that is lost in a crash is only a look made twice.
+            await connection.execute("SET LOCAL synchronous_commit = off")
+            return [row["id"] for row in await connection.fetch(_SQL["due"], limit)]
+
+    async def exclusions(self, request_id: UUID) -> frozenset[UUID]:
+        return frozenset(row["person_id"] for row in await self._pool.fetch(_SQL["exclusions"], request_id))
+
+    async def let_expire(self, request_id: UUID) -> frozenset[UUID]:
+        return frozenset(row["person_id"] for row in await self._pool.fetch(_SQL["let_expire"], request_id))
+
+    async def older_hungry(self, request: Request, language: str, limit: int) -> list[UUID]:
+        there = self._limits.request.unseen_not_asked
+        rows = await self._pool.fetch(_SQL["older_hungry"], request.created_at, request.id, language, there, limit)
+        return [row["id"] for row in rows]
+
+    async def oldest_waiting_for(self, person_id: UUID) -> UUID | None:
+        there = self._limits.request.unseen_not_asked
+        found: UUID | None = await self._pool.fetchval(_SQL["oldest_waiting_for"], person_id, there)
+        return found
+
+    async def draw_ready(self, *, language: str, count: int, excluded: Collection[UUID]) -> list[UUID]:
+        rows = await self._pool.fetch(_SQL["draw_ready"], language, list(excluded), count, self._limits.fresh)
+        return [row["id"] for row in rows]
+
+    # -- offers -------------------------------------------------------------------------------------------------------
+
+    async def offer_for(self, request_id: UUID, person_id: UUID, epoch: int) -> Offer | None:
+        row = await self._pool.fetchrow(_SQL["offer_for"], request_id, person_id, epoch)
+        return offer_of(row) if row else None
+
+    async def open_offers(self, person_id: UUID) -> list[OpenOffer]:
+        rows = await self._pool.fetch(_SQL["open_offers"], person_id)
+        return [OpenOffer(offer_of(row), row["topic"], row["mode"], row["waiting_since"]) for row in rows]
+
+    async def note_delivered(self, person_id: UUID, offers: Collection[tuple[UUID, int]]) -> None:
+        requests, epochs = [pair[0] for pair in offers], [pair[1] for pair in offers]
+        await self._pool.execute(_SQL["note_delivered"], person_id, requests, epochs)
+
+    async def note_progress(self, request_id: UUID, progress: Progress) -> None:
+        await self._pool.execute(_SQL["note_progress"], request_id, progress.note, progress.asked, progress.at)
+
+    async def avoid(self, person_id: UUID, other_id: UUID) -> None:
+        await self._pool.execute(_SQL["avoid"], person_id, other_id)
+
+    async def look_at_all(self) -> None:
+        """Make every waiting request due now: the index was lost, or people came back to it."""
+        await self._pool.execute(_SQL["look_now"])
+
+
+def _case_after(case: Case, change: Change) -> Case:
+    over = {(offer.person_id, offer.epoch, offer.wave): offer for offer in change.ended}
+    offers = tuple(over.get((o.person_id, o.epoch, o.wave), o) for o in case.offers)
+    hungry = case.hungry if change.hungry is None else change.hungry
+    return replace(case, request=change.request, offers=offers, hungry=hungry)

@@ -1,0 +1,40 @@
+-- Statements about calls. Whoever changes one holds its request's row lock.
+
+-- name: request_of
+SELECT request_id FROM calls WHERE id = $1
+
+-- name: get
+SELECT c.*, rs.seen_at AS requester_seen_at, vs.seen_at AS volunteer_seen_at, eyeline_now() AS now
+FROM calls c JOIN sessions rs ON rs.id = c.requester_session JOIN sessions vs ON vs.id = c.volunteer_session
+WHERE c.id = $1
+
+-- name: of_epoch
+SELECT c.*, rs.seen_at AS requester_seen_at, vs.seen_at AS volunteer_seen_at, eyeline_now() AS now
+FROM calls c JOIN sessions rs ON rs.id = c.requester_session JOIN sessions vs ON vs.id = c.volunteer_session
+WHERE c.request_id = $1 AND c.epoch = $2
+
+-- name: live_of_person
+SELECT c.*, rs.seen_at AS requester_seen_at, vs.seen_at AS volunteer_seen_at, eyeline_now() AS now
+FROM calls c JOIN sessions rs ON rs.id = c.requester_session JOIN sessions vs ON vs.id = c.volunteer_session
+WHERE (c.requester_id = $1 OR c.volunteer_id = $1) AND c.state <> 'ended'
+
+-- name: untold
+SELECT c.*, rs.seen_at AS requester_seen_at, vs.seen_at AS volunteer_seen_at, eyeline_now() AS now
+FROM calls c JOIN sessions rs ON rs.id = c.requester_session JOIN sessions vs ON vs.id = c.volunteer_session
+WHERE c.request_id = $1 AND c.told_version < c.version
+
+-- name: write
+UPDATE calls
+SET attempt = $2, state = $3, requester_session = $4, requester_media = $5, requester_away_since = $6,
+    volunteer_session = $7, volunteer_media = $8, volunteer_away_since = $9, connect_by = $10, connected_at = $11,
+    reconnecting_since = $12, ended_at = $13, end_reason = $14, ended_by = $15, version = $16
+WHERE id = $1
+
+-- name: free_both
+DELETE FROM busy WHERE request_id = $1 AND what = 'call' AND person_id = ANY ($2::uuid[])
+
+-- name: leave_alone
+UPDATE users SET not_before = $2 WHERE id = $1
+
+-- name: next_look
+UPDATE requests SET next_look_at = least(next_look_at, $2) WHERE id = $1 AND state <> 'ended'

@@ -1,0 +1,42 @@
+-- Volunteers as the index lists them, and how sessions are seen.
+
+-- name: of
+SELECT u.id, u.index_languages, u.time_zone, u.last_asked_at, u.not_before,
+       a.weekly, coalesce(a.paused, false) AS paused, a.paused_until, b.until AS busy_until,
+       EXISTS (SELECT FROM sessions s WHERE s.user_id = u.id AND s.ready AND s.ended_at IS NULL
+               AND s.seen_at > eyeline_now() - $2::interval) AS hot
+FROM users u LEFT JOIN availability a ON a.user_id = u.id
+     LEFT JOIN busy b ON b.person_id = u.id AND b.until > eyeline_now()
+WHERE u.id = ANY ($1::uuid[]) AND u.role = 'volunteer' AND u.status = 'active' AND u.index_languages <> '{}'
+
+-- name: page
+SELECT u.id, u.index_languages, u.time_zone, u.last_asked_at, u.not_before,
+       a.weekly, coalesce(a.paused, false) AS paused, a.paused_until, b.until AS busy_until,
+       EXISTS (SELECT FROM sessions s WHERE s.user_id = u.id AND s.ready AND s.ended_at IS NULL
+               AND s.seen_at > eyeline_now() - $3::interval) AS hot
+FROM users u LEFT JOIN availability a ON a.user_id = u.id
+     LEFT JOIN busy b ON b.person_id = u.id AND b.until > eyeline_now()
+WHERE u.role = 'volunteer' AND u.status = 'active' AND u.index_languages <> '{}' AND ($1::uuid IS NULL OR u.id > $1)
+ORDER BY u.id LIMIT $2
+
+-- name: clock
+SELECT eyeline_now() AS now
+
+-- name: set_ready
+UPDATE sessions s SET ready = $2, seen_at = eyeline_now() FROM users u
+WHERE s.id = $1 AND u.id = s.user_id AND s.ended_at IS NULL AND (NOT $2 OR u.role = 'volunteer')
+
+-- name: unready
+UPDATE sessions SET ready = false WHERE id = $1 AND ready
+
+-- name: seen
+UPDATE sessions SET seen_at = eyeline_now() WHERE id = ANY ($1::uuid[]) AND ended_at IS NULL
+
+-- name: forget_silent
+UPDATE sessions SET ready = false
+WHERE id IN (SELECT id FROM sessions WHERE ready AND ended_at IS NULL AND seen_at < eyeline_now() - $1::interval
+             LIMIT 500 FOR UPDATE SKIP LOCKED)
+RETURNING user_id
+
+-- name: keep_partitions
+SELECT eyeline_keep_offer_partitions(7, 35)

@@ -1,0 +1,205 @@
+-- Statements about requests and offers. Whoever changes any of it holds the request's row lock.
+
+-- name: clock
+SELECT eyeline_now() AS now
+
+-- name: free_old_key
+UPDATE requests SET idempotency_key = NULL
+WHERE requester_id = $1 AND idempotency_key = $2 AND created_at < eyeline_now() - interval '24 hours'
+
+-- name: by_key
+SELECT * FROM requests WHERE requester_id = $1 AND idempotency_key = $2
+
+-- name: insert
+INSERT INTO requests (requester_id, session_id, languages, index_languages, topic, mode, idempotency_key, body_hash,
+                      created_at, waiting_since, deadline, next_look_at)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, n.now, n.now, n.now + $9::interval, n.now
+FROM (SELECT eyeline_now() AS now) n
+ON CONFLICT DO NOTHING
+RETURNING *
+
+-- name: get
+SELECT * FROM requests WHERE id = $1
+
+-- name: current
+SELECT * FROM requests WHERE requester_id = $1 AND state <> 'ended'
+
+-- name: lock
+SELECT * FROM requests WHERE id = $1 FOR UPDATE
+
+-- name: facts
+SELECT eyeline_now() AS now,
+       (SELECT max(seen_at) FROM sessions WHERE user_id = $1 AND ended_at IS NULL) AS requester_seen_at
+
+-- name: offers_of_case
+SELECT * FROM offers WHERE request_id = $1 AND (epoch = $2 OR outcome IS NULL)
+
+-- name: write
+UPDATE requests
+SET state = $2, outcome = $3, epoch = $4, returns = $5, waiting_since = $6, deadline = $7, call_id = $8, version = $9,
+    hungry = $10, next_look_at = $11, ended_at = $12
+WHERE id = $1
+
+-- name: end_offers
+UPDATE offers o
+SET outcome = e.outcome, reason = e.reason, session_id = e.session_id, ended_at = $6
+FROM unnest($2::uuid[], $3::text[], $4::text[], $5::uuid[]) AS e (person_id, outcome, reason, session_id)
+WHERE o.request_id = $1 AND o.person_id = e.person_id AND o.outcome IS NULL
+
+-- name: lock_busy
+SELECT person_id FROM busy WHERE request_id = $1 OR person_id = ANY ($2::uuid[]) ORDER BY person_id FOR UPDATE
+
+-- name: free_offered
+DELETE FROM busy WHERE request_id = $1 AND what = 'offer' AND person_id = ANY ($2::uuid[])
+
+-- name: take_for_call
+INSERT INTO busy (person_id, until, request_id, what)
+SELECT person_id, 'infinity', $1, 'call' FROM unnest($2::uuid[]) AS p (person_id) ORDER BY person_id
+ON CONFLICT (person_id) DO UPDATE SET until = excluded.until, request_id = excluded.request_id, what = excluded.what
+WHERE busy.until < eyeline_now() OR busy.request_id = excluded.request_id
+RETURNING person_id
+
+-- name: leave_alone
+UPDATE users SET not_before = $2 WHERE id = ANY ($1::uuid[])
+
+-- name: insert_call
+INSERT INTO calls (request_id, epoch, mode, language, requester_id, requester_session, volunteer_id, volunteer_session,
+                   created_at, connect_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+RETURNING id
+
+-- name: wave
+WITH candidates AS (
+    SELECT u.id AS person_id
+    FROM users u LEFT JOIN availability a ON a.user_id = u.id
+    WHERE u.id = ANY ($2::uuid[]) AND u.status = 'active' AND u.role = 'volunteer' AND u.id <> $3
+      AND NOT (coalesce(a.paused, false) OR coalesce(a.paused_until > eyeline_now(), false))
+      AND EXISTS (SELECT FROM sessions s WHERE s.user_id = u.id AND s.ready AND s.ended_at IS NULL
+                  AND s.seen_at > eyeline_now() - $9::interval)
+      AND NOT EXISTS (SELECT FROM avoided_pairs p WHERE p.low = least(u.id, $3) AND p.high = greatest(u.id, $3))
+      AND NOT EXISTS (SELECT FROM offers o WHERE o.request_id = $1 AND o.person_id = u.id AND o.outcome IS NULL)
+    ORDER BY u.id
+), taken AS (
+    INSERT INTO busy (person_id, until, request_id, what)
+    SELECT person_id, $8, $1, 'offer' FROM candidates ORDER BY person_id
+    ON CONFLICT (person_id) DO UPDATE SET until = excluded.until, request_id = excluded.request_id, what = excluded.what
+    WHERE busy.until < eyeline_now()
+    RETURNING person_id
+)
+INSERT INTO offers (request_id, person_id, epoch, wave, language, offered_at, expires_at)
+SELECT $1, person_id, $4, $5, $6, $7, $8 FROM taken
+RETURNING person_id
+
+-- name: count_wave
+UPDATE requests
+SET wave = wave + 1, asked = asked + $2, version = version + 1, hungry = $3,
+    next_look_at = least(next_look_at, eyeline_now() + interval '1 second')
+WHERE id = $1
+
+-- name: still_hungry
+UPDATE requests SET hungry = true WHERE id = $1 AND NOT hungry AND state = 'waiting'
+
+-- name: due
+UPDATE requests
+SET next_look_at = eyeline_now() + CASE WHEN state = 'in_call' THEN interval '3 seconds' ELSE interval '1 second' END
+WHERE id IN (SELECT id FROM requests WHERE next_look_at <= eyeline_now() ORDER BY next_look_at LIMIT $1
+             FOR UPDATE SKIP LOCKED)
+RETURNING id
+
+-- name: look_now
+UPDATE requests SET next_look_at = eyeline_now() WHERE state = 'waiting'
+
+-- name: exclusions
+SELECT CASE WHEN p.low = r.requester_id THEN p.high ELSE p.low END AS person_id
+FROM requests r JOIN avoided_pairs p ON r.requester_id IN (p.low, p.high)
+WHERE r.id = $1
+UNION
+SELECT person_id FROM offers WHERE request_id = $1 AND (outcome IS NULL OR outcome IN ('declined', 'won'))
+
+-- name: let_expire
+SELECT DISTINCT person_id FROM offers WHERE request_id = $1 AND outcome = 'expired'
+
+-- name: older_hungry
+SELECT r.id FROM requests r
+WHERE r.state = 'waiting' AND r.hungry AND (r.created_at, r.id) < ($1, $2) AND $3 = ANY (r.index_languages)
+  AND EXISTS (SELECT FROM sessions s WHERE s.user_id = r.requester_id AND s.ended_at IS NULL
+              AND s.seen_at > eyeline_now() - $4::interval)
+ORDER BY r.created_at, r.id LIMIT $5
+
+-- name: oldest_waiting_for
+SELECT r.id FROM users u JOIN requests r ON r.index_languages && u.index_languages
+WHERE u.id = $1 AND r.state = 'waiting' AND r.hungry AND r.deadline > eyeline_now()
+  AND EXISTS (SELECT FROM sessions s WHERE s.user_id = r.requester_id AND s.ended_at IS NULL
+              AND s.seen_at > eyeline_now() - $2::interval)
+  AND NOT EXISTS (SELECT FROM avoided_pairs p
+                  WHERE p.low = least($1, r.requester_id) AND p.high = greatest($1, r.requester_id))
+  AND NOT EXISTS (SELECT FROM offers o WHERE o.request_id = r.id AND o.person_id = $1
+                  AND (o.outcome IS NULL OR o.outcome IN ('declined', 'won')))
+ORDER BY r.created_at, r.id LIMIT 1
+
+-- name: draw_ready
+SELECT u.id FROM users u LEFT JOIN availability a ON a.user_id = u.id LEFT JOIN busy b ON b.person_id = u.id
+WHERE u.role = 'volunteer' AND u.status = 'active' AND NOT u.id = ANY ($2::uuid[])
+  AND coalesce(u.not_before <= eyeline_now(), true) AND coalesce(b.until < eyeline_now(), true)
+  AND NOT (coalesce(a.paused, false) OR coalesce(a.paused_until > eyeline_now(), false))
+  AND $1 = ANY (u.index_languages)
+  AND EXISTS (SELECT FROM sessions s WHERE s.user_id = u.id AND s.ready AND s.ended_at IS NULL
+              AND s.seen_at > eyeline_now() - $4::interval)
+ORDER BY u.last_asked_at NULLS FIRST, random() LIMIT $3
+
+-- name: offer_for
+SELECT * FROM offers WHERE request_id = $1 AND person_id = $2 AND epoch = $3 ORDER BY wave DESC LIMIT 1
+
+-- name: open_offers
+SELECT o.*, r.topic, r.mode, r.created_at AS waiting_since FROM offers o JOIN requests r ON r.id = o.request_id
+WHERE o.person_id = $1 AND o.outcome IS NULL AND o.expires_at > eyeline_now()
+ORDER BY o.offered_at
+
+-- name: note_delivered
+UPDATE offers o SET delivered_at = eyeline_now()
+FROM unnest($2::uuid[], $3::integer[]) AS d (request_id, epoch)
+WHERE o.person_id = $1 AND o.request_id = d.request_id AND o.epoch = d.epoch AND o.delivered_at IS NULL
+
+-- name: note_progress
+UPDATE requests SET progress_note = $2, progress_asked = $3, progress_at = $4 WHERE id = $1
+
+-- name: avoid
+INSERT INTO avoided_pairs (low, high, by) VALUES (least($1::uuid, $2::uuid), greatest($1::uuid, $2::uuid), $1)
+ON CONFLICT DO NOTHING
+
+-- name: untold_offers
+SELECT o.*, r.topic, r.mode, r.created_at AS waiting_since,
+       ARRAY (SELECT s.id FROM sessions s WHERE s.user_id = o.person_id AND s.ended_at IS NULL
+              AND s.seen_at > eyeline_now() - interval '5 minutes') AS sessions
+FROM offers o JOIN requests r ON r.id = o.request_id
+WHERE o.request_id = $1 AND ((o.outcome IS NULL AND o.told_at IS NULL) OR (o.outcome IS NOT NULL AND o.end_told_at IS NULL))
+
+-- name: untold_request
+SELECT r.*, eyeline_now() AS now,
+       ARRAY (SELECT s.id FROM sessions s WHERE s.user_id = r.requester_id AND s.ended_at IS NULL
+              AND s.seen_at > eyeline_now() - interval '5 minutes') AS sessions
+FROM requests r WHERE r.id = $1
+
+-- name: mark_offers
+UPDATE offers o
+SET told_at = coalesce(o.told_at, eyeline_now()),
+    end_told_at = CASE WHEN m.over THEN coalesce(o.end_told_at, eyeline_now()) ELSE o.end_told_at END
+FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::integer[], $5::boolean[]) AS m (request_id, person_id, epoch, wave, over)
+WHERE o.request_id = m.request_id AND o.person_id = m.person_id AND o.epoch = m.epoch AND o.wave = m.wave
+
+-- name: mark_asked
+UPDATE users SET last_asked_at = eyeline_now() WHERE id = ANY ($1::uuid[])
+
+-- name: mark_calls
+UPDATE calls c SET told_version = greatest(c.told_version, m.version)
+FROM unnest($1::uuid[], $2::bigint[]) AS m (id, version) WHERE c.id = m.id
+
+-- name: mark_requests
+UPDATE requests r SET told_version = greatest(r.told_version, m.version)
+FROM (SELECT id, version FROM unnest($1::uuid[], $2::bigint[]) AS t (id, version) ORDER BY id) AS m WHERE r.id = m.id
+
+-- name: rest_when_told
+UPDATE requests r SET next_look_at = NULL
+WHERE r.id = ANY ($1::uuid[]) AND r.state = 'ended' AND r.told_version >= r.version
+  AND NOT EXISTS (SELECT FROM calls c WHERE c.request_id = r.id AND c.told_version < c.version)
+  AND NOT EXISTS (SELECT FROM offers o WHERE o.request_id = r.id AND o.end_told_at IS NULL)
