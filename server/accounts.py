@@ -5,7 +5,7 @@ The values are protocols too: an adapter brings its own frozen ones.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, Protocol
 from uuid import UUID
@@ -122,9 +122,9 @@ class Accounts(Protocol):
     ) -> None: ...
 
     async def put_device(
-        self, user_id: UUID, device_id: str, platform: Platform, push: Collection[tuple[PushKind, str]]
+        self, user_id: UUID, device_id: str, platform: Platform, push: Mapping[tuple[PushKind, str], object]
     ) -> None:
-        """Replace a device's push values; each is taken from whoever had it."""
+        """Replace a device's push values, (kind, value) -> keys or None; each is taken from whoever had it."""
 
     async def delete_device(self, user_id: UUID, device_id: str) -> bool:
         """Forget a device and its push values. False: no such device of theirs."""

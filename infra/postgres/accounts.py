@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -161,14 +161,15 @@ class PostgresAccounts:
         await self._pool.execute(self._sql["put_availability"], user_id, list(weekly), paused, paused_until)
 
     async def put_device(
-        self, user_id: UUID, device_id: str, platform: Platform, push: Collection[tuple[PushKind, str]]
+        self, user_id: UUID, device_id: str, platform: Platform, push: Mapping[tuple[PushKind, str], object]
     ) -> None:
         async with self._transaction() as connection:
             await connection.execute(self._sql["put_device"], user_id, device_id, platform)
             await connection.execute(self._sql["drop_push_values"], user_id, device_id)
             # In one order everywhere, so that two devices that swap values wait for each other instead of deadlocking.
-            for kind, value in sorted(set(push)):
-                await connection.execute(self._sql["put_push_value"], kind, value, user_id, device_id)
+            for kind, value in sorted(push):
+                keys = push[kind, value]
+                await connection.execute(self._sql["put_push_value"], kind, value, keys, user_id, device_id)
 
     async def delete_device(self, user_id: UUID, device_id: str) -> bool:
         return await self._pool.fetchval(self._sql["delete_device"], user_id, device_id) is not None

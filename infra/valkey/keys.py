@@ -7,6 +7,7 @@ further keys of the same brace (a person's ready sets) derive them from the shar
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -121,3 +122,14 @@ class Session:
 def node_channel(node_id: UUID) -> bytes:
     """Channel: messages for the sessions whose sockets this node holds (`infra/valkey/mailboxes.py` `unpack`)."""
     return b"eyeline:node:" + node_id.hex.encode()
+
+
+# --- Rate limits ---------------------------------------------------------------------------------------------------
+
+
+def rate_limit(name: str, subject: str) -> bytes:
+    """String: when the limit's next call would be on time, microseconds of the server's clock (`lua/limit_take.lua`).
+
+    The subject (a session, an address) is hashed: nobody needs to read it back.
+    """
+    return b"{l:%b}" % hashlib.blake2b(f"{name}:{subject}".encode(), digest_size=16).digest()

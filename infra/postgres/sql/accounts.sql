@@ -86,9 +86,9 @@ ON CONFLICT (user_id, device_id) DO UPDATE SET platform = excluded.platform, see
 DELETE FROM push_values WHERE user_id = $1 AND device_id = $2;
 
 -- name: put_push_value
-INSERT INTO push_values (kind, value, user_id, device_id) VALUES ($1, $2, $3, $4)
+INSERT INTO push_values (kind, value, keys, user_id, device_id) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (kind, value) DO UPDATE SET
-    user_id = excluded.user_id, device_id = excluded.device_id, seen_at = eyeline_now();
+    keys = excluded.keys, user_id = excluded.user_id, device_id = excluded.device_id, seen_at = eyeline_now();
 
 -- name: delete_device
 DELETE FROM devices WHERE user_id = $1 AND device_id = $2 RETURNING user_id;

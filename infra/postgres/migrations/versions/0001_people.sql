@@ -72,6 +72,7 @@ CREATE TABLE devices (
 CREATE TABLE push_values (
     kind      text NOT NULL CHECK (kind IN ('fcm', 'webpush', 'apns_voip')),
     value     text NOT NULL CHECK (octet_length(value) BETWEEN 1 AND 2048),
+    keys      jsonb CHECK (keys IS NULL OR (kind = 'webpush' AND jsonb_typeof(keys) = 'object')),
     user_id   uuid NOT NULL,
     device_id text NOT NULL,
     seen_at   timestamptz NOT NULL DEFAULT eyeline_now(),

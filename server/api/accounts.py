@@ -1,0 +1,209 @@
+"""The person signed in: who they are, when they may be asked, where their devices can be woken. `/v1/me`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET
+
+from matching.availability import WeeklyWindow as Hours
+from matching.availability import check_zone
+from matching.languages import normal_tag
+from server.accounts import Accounts
+from server.api.sessions import user_view
+from server.errors import ApiError, invalid_body, not_found
+from server.http_messages import (
+    DEVICE_CHARS_MAX,
+    Availability,
+    AvailabilityReply,
+    DeviceChange,
+    MeChange,
+    Topic,
+    TopicsReply,
+    WeeklyWindow,
+)
+from server.push_services import is_push_endpoint
+from server.routing import Exchange, Route
+from server.topics import TOPICS
+from server.views import UserView, timestamp
+
+PersonChanged = Callable[[UUID], Awaitable[None]]
+
+
+class AccountsApi:
+    """`on_person_changed` is awaited after a change that matters to who may be asked was committed."""
+
+    def __init__(self, accounts: Accounts, on_person_changed: PersonChanged) -> None:
+        self._accounts = accounts
+        self._on_person_changed = on_person_changed
+
+    def routes(self) -> list[Route]:
+        hours, device = "/v1/me/availability", "/v1/me/devices/{device_id}"
+        return [
+            Route("GET", "/v1/me", self.me, reply=UserView, while_suspended=True, summary="Who I am"),
+            Route(
+                "PATCH",
+                "/v1/me",
+                self.change_me,
+                body=MeChange,
+                reply=UserView,
+                errors=("role_set",),
+                summary="Change some of it; `role` is set once",
+            ),
+            Route(
+                "GET",
+                hours,
+                self.availability,
+                reply=AvailabilityReply,
+                role="volunteer",
+                summary="When I may be asked",
+            ),
+            Route(
+                "PUT",
+                hours,
+                self.put_availability,
+                body=Availability,
+                reply=AvailabilityReply,
+                role="volunteer",
+                summary="Say when I may be asked",
+            ),
+            Route(
+                "PUT",
+                device,
+                self.put_device,
+                body=DeviceChange,
+                status=204,
+                summary="Say where a device of mine can be woken; a value belongs to whoever put it last",
+            ),
+            Route(
+                "DELETE",
+                device,
+                self.delete_device,
+                status=204,
+                errors=("not_found",),
+                summary="Forget a device of mine",
+            ),
+            Route("GET", "/v1/topics", self.topics, reply=TopicsReply, summary="What help may be about"),
+        ]
+
+    async def me(self, exchange: Exchange[None]) -> UserView:
+        caller = exchange.caller
+        return UserView(
+            id=caller.user_id,
+            role=caller.role,
+            admin_roles=list(caller.admin_roles),
+            display_name=caller.display_name,
+            languages=list(caller.languages),
+            time_zone=caller.time_zone,
+            status=caller.status,
+        )
+
+    async def change_me(self, exchange: Exchange[MeChange]) -> UserView:
+        user_id, changes = exchange.caller.user_id, _checked(exchange.body)
+        account = await self._accounts.change(user_id, changes)
+        if account is None:
+            raise ApiError(409, "role_set", "the role was set before and stays as it is")
+        if changes.keys() - {"display_name"}:
+            await self._on_person_changed(user_id)
+        return user_view(account)
+
+    async def availability(self, exchange: Exchange[None]) -> AvailabilityReply:
+        stored = await self._accounts.availability(exchange.caller.user_id)
+        if stored is None:
+            return AvailabilityReply(weekly=[], paused=False, paused_until=None)
+        weekly = msgspec.convert(stored.weekly, list[WeeklyWindow])
+        return _availability_reply(weekly, stored.paused, stored.paused_until)
+
+    async def put_availability(self, exchange: Exchange[Availability]) -> AvailabilityReply:
+        user_id, body = exchange.caller.user_id, exchange.body
+        paused_until = _utc(body.paused_until)
+        weekly = [_checked_window(window, f"weekly[{place}]") for place, window in enumerate(body.weekly)]
+        await self._accounts.put_availability(
+            user_id, msgspec.to_builtins(weekly), paused=body.paused, paused_until=paused_until
+        )
+        await self._on_person_changed(user_id)
+        return _availability_reply(weekly, body.paused, paused_until)
+
+    async def put_device(self, exchange: Exchange[DeviceChange]) -> None:
+        body = exchange.body
+        for place, push in enumerate(body.push):
+            if push.kind == "webpush" and not is_push_endpoint(push.value):
+                raise invalid_body(f"push[{place}].value", "must be an https endpoint of a known push service")
+            if push.kind != "webpush" and push.keys is not None:
+                raise invalid_body(f"push[{place}].keys", "only webpush has keys")
+        values = {(push.kind, push.value): msgspec.to_builtins(push.keys) for push in body.push}
+        await self._accounts.put_device(exchange.caller.user_id, _device_id(exchange), body.platform, values)
+
+    async def delete_device(self, exchange: Exchange[None]) -> None:
+        if not await self._accounts.delete_device(exchange.caller.user_id, _device_id(exchange)):
+            raise not_found()
+
+    async def topics(self, exchange: Exchange[None]) -> TopicsReply:
+        return TopicsReply([Topic(code) for code in TOPICS])
+
+
+def _checked(body: MeChange) -> dict[str, Any]:
+    """The fields that were sent, in their normal form. Raises 400 naming the first that cannot be."""
+    changes: dict[str, Any] = {}
+    if body.role is not UNSET:
+        changes["role"] = body.role
+    if body.display_name is not UNSET:
+        changes["display_name"] = _checked_name(body.display_name)
+    if body.languages is not UNSET:
+        changes["languages"] = _checked_languages(body.languages)
+    if body.time_zone is not UNSET:
+        try:
+            changes["time_zone"] = check_zone(body.time_zone)
+        except ValueError as error:
+            raise invalid_body("time_zone", str(error)) from None
+    return changes
+
+
+def _checked_name(name: str | None) -> str | None:
+    stripped = name.strip() if name is not None else None
+    if stripped == "":
+        raise invalid_body("display_name", "must not be blank; null removes it")
+    return stripped
+
+
+def _checked_languages(tags: list[str]) -> list[str]:
+    """Canonical tags, each once: one person's `en-us` and `en-US` are one wish."""
+    normal: list[str] = []
+    for place, tag in enumerate(tags):
+        try:
+            normal.append(normal_tag(tag))
+        except ValueError as error:
+            raise invalid_body(f"languages[{place}]", str(error)) from None
+    return list(dict.fromkeys(normal))
+
+
+def _checked_window(window: WeeklyWindow, field: str) -> WeeklyWindow:
+    try:
+        hours = Hours.parse(window.days, window.start, window.end)
+    except ValueError as error:
+        raise invalid_body(field, str(error)) from None
+    return WeeklyWindow(days=list(hours.days), start=window.start, end=window.end)
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    try:
+        return moment.astimezone(UTC) if moment is not None else None
+    except OverflowError:
+        raise invalid_body("paused_until", "is no time of this era") from None
+
+
+def _availability_reply(weekly: list[WeeklyWindow], paused: bool, paused_until: datetime | None) -> AvailabilityReply:
+    until = timestamp(paused_until) if paused_until is not None else None
+    return AvailabilityReply(weekly=weekly, paused=paused, paused_until=until)
+
+
+def _device_id(exchange: Exchange[Any]) -> str:
+    """The id in the path. One that no device can have names nothing: 404."""
+    device_id = exchange.path["device_id"]
+    if not (1 <= len(device_id) <= DEVICE_CHARS_MAX and device_id.isascii() and device_id.isprintable()):
+        raise not_found()
+    return device_id

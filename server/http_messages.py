@@ -1,0 +1,133 @@
+"""Every body of the HTTP API, both ways, as typed values. What both boundaries share is in `views.py`.
+
+Unknown fields are ignored; wrong types and values are refused with the field's path. `UNSET` tells an absent field from
+`null` where that matters.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from server.views import UserView
+
+DEVICE_CHARS_MAX = 128
+PUSH_VALUES_MAX = 8
+WINDOWS_MAX = 50
+
+DeviceId = Annotated[str, Meta(min_length=1, max_length=DEVICE_CHARS_MAX, pattern="^[ -~]*$")]
+Platform = Literal["ios", "android", "web"]
+Token = Annotated[str, Meta(min_length=1, max_length=8192)]
+LanguageTag = Annotated[str, Meta(min_length=1, max_length=64, description="BCP 47")]
+Languages = Annotated[list[LanguageTag], Meta(max_length=20, description="In order of preference")]
+ClockTime = Annotated[str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=5)]
+ClockEnd = Annotated[str, Meta(pattern="^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$", max_length=5)]
+IsoWeekday = Annotated[int, Meta(ge=1, le=7, description="1 is Monday")]
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """The phone or browser one signs in on."""
+
+    id: DeviceId
+    platform: Platform
+
+
+class SignInBody(msgspec.Struct, frozen=True, kw_only=True):
+    provider: Literal["firebase", "dev"]
+    token: Token
+    device: Device
+
+
+class RefreshBody(msgspec.Struct, frozen=True, kw_only=True):
+    refresh_token: Token
+    device_id: DeviceId | None = None
+
+
+class SessionReply(msgspec.Struct, frozen=True, kw_only=True):
+    """A pair of tokens, whose session they are, and the person."""
+
+    access_token: str
+    expires_at: str
+    refresh_token: str
+    session_id: UUID
+    user: UserView
+
+
+class SessionView(msgspec.Struct, frozen=True, kw_only=True):
+    """A sign-in that has not ended."""
+
+    id: UUID
+    device_id: str
+    platform: Platform
+    created_at: str
+    seen_at: str
+    current: bool
+
+
+class SessionsReply(msgspec.Struct, frozen=True):
+    sessions: list[SessionView]
+
+
+class MeChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person may change of themselves; what is absent stays. `role` is set once."""
+
+    role: Literal["requester", "volunteer"] | UnsetType = UNSET
+    display_name: Annotated[str, Meta(min_length=1, max_length=80)] | UnsetType | None = UNSET
+    languages: Languages | UnsetType = UNSET
+    time_zone: Annotated[str, Meta(min_length=1, max_length=64, description="IANA zone")] | UnsetType = UNSET
+
+
+class WeeklyWindow(msgspec.Struct, frozen=True, kw_only=True, rename={"start": "from", "end": "to"}):
+    """Hours of some days of the week, local to the person. `to` before `from` goes over midnight."""
+
+    days: Annotated[list[IsoWeekday], Meta(min_length=1, max_length=7)]
+    start: ClockTime
+    end: ClockEnd
+
+
+class Availability(msgspec.Struct, frozen=True, kw_only=True):
+    """When a volunteer may be asked although they did not say that they are ready."""
+
+    weekly: Annotated[list[WeeklyWindow], Meta(max_length=WINDOWS_MAX)]
+    paused: bool = False
+    paused_until: Annotated[datetime, Meta(tz=True)] | None = None
+
+
+class AvailabilityReply(msgspec.Struct, frozen=True, kw_only=True):
+    weekly: list[WeeklyWindow]
+    paused: bool
+    paused_until: str | None
+
+
+class WebPushKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a PushSubscription (W3C Push API), base64url: without them a browser can be woken, not told anything."""
+
+    p256dh: Annotated[str, Meta(min_length=80, max_length=100, pattern="^[A-Za-z0-9_=-]*$")]
+    auth: Annotated[str, Meta(min_length=20, max_length=32, pattern="^[A-Za-z0-9_=-]*$")]
+
+
+class PushValue(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a device can be woken: a registration token, or the https endpoint of a browser's push service."""
+
+    kind: Literal["fcm", "webpush", "apns_voip"]
+    value: Annotated[str, Meta(min_length=1, max_length=2048, pattern="^[!-~]*$")]
+    keys: WebPushKeys | None = None
+
+
+class DeviceChange(msgspec.Struct, frozen=True, kw_only=True):
+    platform: Platform
+    push: Annotated[list[PushValue], Meta(max_length=PUSH_VALUES_MAX)] = []
+
+
+class Topic(msgspec.Struct, frozen=True):
+    """What help may be about; the words are the app's."""
+
+    code: str
+
+
+class TopicsReply(msgspec.Struct, frozen=True):
+    topics: list[Topic]
