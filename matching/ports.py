@@ -215,3 +215,39 @@ class Herald(Protocol):
 
     async def progress(self, request: Request, progress: Progress) -> None:
         """Tell the requester how the search goes; not kept, never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestNews:
+    """A request as it is now, and where its requester can be told."""
+
+    request: Request
+    sessions: tuple[UUID, ...]
+    untold: bool
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OfferNews:
+    """An offer to tell the beginning or the end of, and where its volunteer can be told."""
+
+    open: OpenOffer
+    sessions: tuple[UUID, ...]
+
+    @property
+    def over(self) -> bool:
+        return self.open.offer.outcome is not None
+
+
+class NewsBook(Protocol):
+    """What was decided about requests and offers and not told yet."""
+
+    async def request_news(self, request_id: UUID) -> RequestNews | None: ...
+
+    async def offer_news(self, request_id: UUID) -> list[OfferNews]: ...
+
+    def told_request(self, request_id: UUID, version: int) -> None:
+        """Remember it was told; written soon, in a batch. Should that be lost, it is told again."""
+
+    def told_offer(self, offer: Offer) -> None:
+        """As `told_request`."""

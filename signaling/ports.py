@@ -163,3 +163,12 @@ class NegotiationStore(Protocol):
 
     async def store(self, call_id: UUID, attempt: int, state: Negotiation, revision: int) -> bool:
         """Replace it if it still has that revision; False when another node was first. Raises `CarrierUnavailable`."""
+
+
+class CallNews(Protocol):
+    """What was decided about calls and not told yet."""
+
+    async def call_news(self, request_id: UUID) -> list[Call]: ...
+
+    def told_call(self, call: Call) -> None:
+        """Remember it was told; written soon, in a batch. Should that be lost, it is told again."""

@@ -133,3 +133,11 @@ def rate_limit(name: str, subject: str) -> bytes:
     The subject (a session, an address) is hashed: nobody needs to read it back.
     """
     return b"{l:%b}" % hashlib.blake2b(f"{name}:{subject}".encode(), digest_size=16).digest()
+
+
+# --- Calls -----------------------------------------------------------------------------------------------------------
+
+
+def negotiation_key(call_id: UUID, attempt: int) -> bytes:
+    """Hash, expiring: `revision` and `state` (JSON of `signaling.negotiation.Negotiation`) of one attempt."""
+    return b"{c:%b}:negotiation:%d" % (call_id.hex.encode(), attempt)

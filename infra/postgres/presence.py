@@ -1,0 +1,53 @@
+"""When sessions were last seen, and which of them said ready. Sightings are written in batches: losing one costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+
+from infra.postgres.queries import queries
+
+_SQL = queries("listings")
+BATCH = 1000
+
+
+class PostgresPresence:
+    """`seen` is cheap and synchronous; `flush` writes what gathered since the last time."""
+
+    def __init__(self, pool: asyncpg.Pool, fresh: timedelta) -> None:
+        """`fresh`: a ready session unseen for longer is no longer hot."""
+        self._pool = pool
+        self._fresh = fresh
+        self._sighted: set[UUID] = set()
+
+    def seen(self, session_id: UUID) -> None:
+        """The session showed itself now. Bounded by the number of this node's sessions."""
+        self._sighted.add(session_id)
+
+    async def flush(self) -> None:
+        """Write the sightings; those not written because Postgres failed are kept for the next time."""
+        while self._sighted:
+            some = sorted(self._sighted)[:BATCH]
+            await self._sighting(some)
+            self._sighted.difference_update(some)
+
+    async def _sighting(self, sessions: Collection[UUID]) -> None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("SET LOCAL synchronous_commit = off")
+            await connection.execute(_SQL["seen"], sessions)
+
+    async def set_ready(self, session_id: UUID, ready: bool) -> bool:
+        """Write readiness at once, as it decides who is rung; False when the session cannot be ready."""
+        status: str = await self._pool.execute(_SQL["set_ready"], session_id, ready)
+        return status != "UPDATE 0"
+
+    async def forget_silent(self) -> list[UUID]:
+        """Take readiness from sessions unseen for long (their node died); the people concerned."""
+        return [row["user_id"] for row in await self._pool.fetch(_SQL["forget_silent"], self._fresh)]
+
+    async def keep_partitions(self) -> None:
+        """Make the coming days' partitions of offers and drop those long past."""
+        await self._pool.execute(_SQL["keep_partitions"])
