@@ -1,0 +1,62 @@
+# make run    everything on this machine, nothing to install first      (ARGS="--nodes 2 --fresh": see eyeline dev --help)
+# make check  the fast part of the tests, under a minute
+# make test   all of it: style, types, every test, with coverage
+# make bench  what it does per second, and how fast
+# make lock   choose new versions of everything (needs uv)
+
+PYTHON ?= python3
+VENV   ?= .venv
+ARGS   ?=
+# Two at a time: browsers and engines are heavier than cores are many.
+WORKERS ?= 2
+
+PIP   = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+CODE  = server signaling matching infra tests
+
+.PHONY: run check test bench lint types packages lock clean
+.DEFAULT_GOAL := run
+
+run: $(VENV)/.installed
+	@$(VENV)/bin/eyeline dev $(ARGS)
+
+check: lint types
+	$(VENV)/bin/pytest tests/unit -n $(WORKERS) -m "not slow" -q
+
+test: packages lint types
+	$(VENV)/bin/pytest -n $(WORKERS) --cov --cov-report=term $(ARGS)
+
+bench: $(VENV)/.installed-tests
+	$(VENV)/bin/eyeline bench $(ARGS)
+
+lint: $(VENV)/.installed-tests
+	$(VENV)/bin/ruff check $(CODE)
+	$(VENV)/bin/ruff format --check $(CODE)
+
+types: $(VENV)/.installed-tests
+	$(VENV)/bin/mypy
+
+packages:
+	@.ci/packages
+
+# Stamps: pip is asked only when what it would install has changed.
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Eyeline needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0])'
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV), once; this takes about a minute."
+	@$(PIP) install --require-hashes --no-deps -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-tests: $(VENV)/.installed tests/requirements.lock
+	@echo "Installing what the tests need into $(VENV), once."
+	@$(PIP) install --require-hashes --no-deps -r tests/requirements.lock
+	@touch $@
+
+# One set of versions for every platform and Python, with the hashes of all their files; no addresses.
+LOCK = uv pip compile --no-config --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
+lock:
+	echo "setuptools>=77" | $(LOCK) --upgrade --extra embedded pyproject.toml - --output-file requirements.lock
+	echo "setuptools>=77" | $(LOCK) --extra embedded --extra test pyproject.toml - --constraint requirements.lock --output-file tests/requirements.lock
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
