@@ -88,7 +88,7 @@ class Mailboxes(Sender, Protocol):
         """Refresh expiry and presence. Gives the last seq per session, so that gaps show; None: no longer the owner."""
 
     async def read(self, session_id: UUID, after: int) -> list[tuple[int, bytes]]:
-        """Messages after number `after`, oldest first."""
+        """Messages after number `after`, oldest first; a bounded number of them, none only when there are none."""
 
     async def acknowledged(self, claim: Claim, seq: int) -> None:
         """The client has everything up to `seq`: older entries may go."""

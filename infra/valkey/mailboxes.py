@@ -19,6 +19,7 @@ KEEP_MS = 120_000
 MESSAGES_MAX = 512
 """About how many unacknowledged messages are kept; a client further behind starts from a snapshot."""
 BEATS_PER_PIPELINE = 256
+READ_MAX = 64
 
 
 class ValkeyMailboxes:
@@ -81,7 +82,7 @@ class ValkeyMailboxes:
     async def read(self, session_id: UUID, after: int) -> list[tuple[int, bytes]]:
         with unavailable_as(CarrierUnavailable):
             entries = await self._client.execute_command(  # type: ignore[no-untyped-call]
-                "XRANGE", Session(session_id).messages, f"{after + 1}-0", "+"
+                "XRANGE", Session(session_id).messages, f"{after + 1}-0", "+", "COUNT", READ_MAX
             )
         return [(int(entry_id.partition(b"-")[0]), fields[b"m"]) for entry_id, fields in entries]
 
@@ -91,7 +92,7 @@ class ValkeyMailboxes:
             await self._library.call("mailbox_acknowledged", _both(claim.session_id), args)
 
     async def release(self, claim: Claim) -> bool:
-        args = (self._channel, claim.owner_epoch, self._keep_ms)
+        args = (claim.owner_epoch, self._keep_ms)
         with unavailable_as(CarrierUnavailable):
             return bool(await self._library.call("mailbox_release", _both(claim.session_id), args))
 

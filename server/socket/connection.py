@@ -1,0 +1,235 @@
+"""One authenticated socket and the mailbox it owns: what was sent, what was acknowledged, its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from server.auth import Caller
+from server.socket import metrics
+from server.socket.conversation import Snapshot
+from server.socket.envelope import Head, call_is_over, encode, numbered, read_head, read_offer
+from server.socket.messages import Welcome, WelcomeFrame
+from server.socket.outgoing import PING, Outgoing
+from server.socket.rules import Close, SocketRules
+from server.views import timestamp
+from signaling.ports import Claim
+
+_log = structlog.get_logger()
+
+
+class Connection:
+    """The sending side of a socket after its authentication; there is none before.
+
+    `sent` is the last number put on its way, `known` the last known to exist: while they differ somebody holds `order`
+    and reads what is missing. Only the holder of `order` sends anything numbered, except for the very next message.
+    """
+
+    __slots__ = (
+        "_acked",
+        "_call_live",
+        "_call_over_at",
+        "_closer",
+        "_offers",
+        "_rules",
+        "_socket",
+        "_transport",
+        "_trimmed",
+        "beat_slot",
+        "caller",
+        "claim",
+        "heard_at",
+        "known",
+        "order",
+        "outgoing",
+        "sent",
+        "taken_over",
+        "welcomed",
+    )
+
+    def __init__(
+        self,
+        socket: web.WebSocketResponse[Any],
+        transport: asyncio.Transport | None,
+        caller: Caller,
+        claim: Claim,
+        rules: SocketRules,
+        now: float,
+    ) -> None:
+        """`now`: monotonic seconds of the event loop, as everywhere in this class unless it is a datetime."""
+        self._socket = socket
+        self._transport = transport
+        self._rules = rules
+        self._closer: asyncio.Task[None] | None = None
+        self._call_live = False
+        self._call_over_at: float | None = None
+        self.caller = caller
+        self.outgoing = Outgoing(socket, rules)
+        self.order = asyncio.Lock()
+        self.heard_at = now
+        self.taken_over = False
+        self.beat_slot = 0
+        self.begin(claim)
+
+    def begin(self, claim: Claim) -> None:
+        """Start from a claim: first its backlog is due, then numbers go on; nothing is acknowledged yet."""
+        self.claim = claim
+        self.known = claim.seq
+        self.sent = claim.seq - len(claim.backlog)
+        self.welcomed = False
+        self._acked = -1
+        self._trimmed = 0
+        self._offers: list[tuple[int, UUID, int]] = []
+
+    @property
+    def session_id(self) -> UUID:
+        return self.caller.session_id
+
+    @property
+    def closing(self) -> bool:
+        return self._closer is not None or self._socket.closed
+
+    # Sending.
+
+    def push(self, frame: bytes) -> None:
+        """Queue a frame; a reader too slow for that is closed, resumable."""
+        if not self.closing and not self.outgoing.put(frame):
+            self.close(Close.SLOW_CONSUMER)
+
+    def ping(self) -> None:
+        """Ask a silent client whether it is there."""
+        self.push(PING)
+
+    async def room(self) -> None:
+        """Wait, within bounds, for a reader that is behind in a replay."""
+        try:
+            async with asyncio.timeout(self._rules.room_s):
+                await self.outgoing.room()
+        except TimeoutError:
+            self.close(Close.SLOW_CONSUMER)
+
+    def take_backlog(self) -> tuple[tuple[int, bytes], ...]:
+        """What is to be replayed after the welcome; kept no longer than that."""
+        backlog = self.claim.backlog
+        self.claim = replace(self.claim, backlog=())
+        return backlog
+
+    def push_numbered(self, seq: int, message: bytes) -> str:
+        """Queue the mailbox message after `sent`; gives its type."""
+        head = self._note(seq, message)
+        self.sent = seq
+        self.known = max(self.known, seq)
+        self.push(numbered(message, seq))
+        return head
+
+    def welcome(self, snapshot: Snapshot, now: datetime) -> None:
+        """Queue the welcome as of the claim's seq; always the first frame of a connection or incarnation."""
+        claim = self.claim
+        self._offers.extend((claim.seq, offer.request_id, offer.epoch) for offer in snapshot.offers)
+        self._call_live = snapshot.call is not None and snapshot.call.state != "ended"
+        data = Welcome(
+            session=self.session_id,
+            incarnation=claim.incarnation,
+            resumed=claim.resumed,
+            seq=claim.seq,
+            now=timestamp(now),
+            heartbeat_s=self._rules.heartbeat_s,
+            token_expires_at=timestamp(self.caller.token_expires_at),
+            limits=self._rules.limits(),
+            user=snapshot.user,
+            request=snapshot.request,
+            offers=snapshot.offers,
+            call=snapshot.call,
+        )
+        self.welcomed = True
+        self.push(encode(WelcomeFrame(data=data)))
+
+    def _note(self, seq: int, message: bytes) -> str:
+        """Remember what must be known of a message on its way out."""
+        try:
+            head = read_head(message)
+            self._note_meaning(seq, head)
+        except msgspec.DecodeError:
+            _log.exception("a mailbox message is not of the contract", session_id=str(self.session_id))
+            return "unknown"
+        return head.type
+
+    def _note_meaning(self, seq: int, head: Head) -> None:
+        if head.type == "offer":
+            self._offers.append((seq, *read_offer(head)))
+        elif head.type == "call":
+            was_live, self._call_live = self._call_live, not call_is_over(head)
+            if was_live and not self._call_live:
+                self._call_over_at = asyncio.get_running_loop().time()
+
+    # Acknowledgement.
+
+    def acknowledge(self, seq: int) -> list[tuple[UUID, int]]:
+        """The client has seen everything up to `seq`. Gives the offers this newly covers, as (request id, epoch).
+
+        A number of another incarnation, or none of ours, changes nothing.
+        """
+        if not self.welcomed or seq <= self._acked or seq > self.sent:
+            return []
+        self._acked = seq
+        covered = [(request_id, epoch) for at, request_id, epoch in self._offers if at <= seq]
+        if covered:
+            self._offers = [offer for offer in self._offers if offer[0] > seq]
+        return covered
+
+    def to_trim(self) -> int | None:
+        """The acknowledged number up to which the mailbox may forget, when that has grown since the last call."""
+        if self._acked <= self._trimmed:
+            return None
+        self._trimmed = self._acked
+        return self._acked
+
+    # The end.
+
+    def token_is_over(self, wall: datetime, now: float) -> bool:
+        """Whether the token has expired and no call, nor the minute after one, excuses it."""
+        if wall < self.caller.token_expires_at or self._call_live:
+            return False
+        return self._call_over_at is None or now - self._call_over_at >= self._rules.after_call_s
+
+    def close(self, code: Close) -> None:
+        """Begin to close; the first code counts. `closed` waits for the end of it."""
+        self.taken_over = self.taken_over or code is Close.SESSION_TAKEN_OVER
+        if not self.closing:
+            metrics.closes.labels(str(code.value)).inc()
+            self._closer = asyncio.create_task(self._shut(code))
+
+    async def closed(self) -> None:
+        """Wait for what `close` began, and stop writing."""
+        if self._closer is not None:
+            await asyncio.wait([self._closer])
+        await self.outgoing.stop()
+
+    async def _shut(self, code: Close) -> None:
+        # What was answered before the close is still written, unless the reader is what is slow.
+        if code is not Close.SLOW_CONSUMER:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._rules.close_s / 2):
+                    await self.outgoing.flush()
+        await self.outgoing.stop()
+        await shut_socket(self._socket, self._transport, code)
+
+
+async def shut_socket(socket: web.WebSocketResponse[Any], transport: asyncio.Transport | None, code: Close) -> None:
+    """Close handshake with a code; a peer that does not read is cut off when the socket's own timeout is over."""
+    await socket.close(code=code, drain=False)
+    if transport is not None and transport.get_write_buffer_size() > 0:
+        transport.abort()
+
+
+Clock = Callable[[], datetime]
+"""Now, aware, in UTC."""

@@ -1,0 +1,154 @@
+"""`GET /v1/ws`: who may open a socket, and the hello that turns one into an authenticated connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from server.auth import Caller, Suspended, Unauthorized
+from server.errors import ApiError
+from server.socket.connection import Connection, shut_socket
+from server.socket.envelope import BadFrame, decode_hello
+from server.socket.hub import Hub
+from server.socket.messages import Hello
+from server.socket.reading import Reader, Services
+from server.socket.rules import Close
+from signaling.ports import CarrierUnavailable
+
+SUBPROTOCOL = "eyeline.v1"
+PATH = "/v1/ws"
+AUTHENTICATE_S = 5.0
+
+_log = structlog.get_logger()
+
+
+class _Refused(Exception):
+    """No connection comes of this socket."""
+
+    def __init__(self, code: Close) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class _Socket(web.WebSocketResponse[Any]):
+    """aiohttp's socket, closing with the contract's code where aiohttp finds a frame too large by itself."""
+
+    async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
+        if code == WSCloseCode.MESSAGE_TOO_BIG:
+            code = Close.FRAME_TOO_LARGE
+        return await super().close(code=code, message=message, drain=drain)
+
+
+class SocketEndpoint:
+    """The handler of `GET /v1/ws`. There is no connection before its hello was found good."""
+
+    def __init__(self, hub: Hub, services: Services, origins: Collection[str]) -> None:
+        """`origins`: whose pages may open sockets besides this host's own, as `scheme://host[:port]`."""
+        self._hub = hub
+        self._services = services
+        self._origins = frozenset(origin.lower() for origin in origins)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Lives as long as the socket. Raises `ApiError` while it is still plain HTTP."""
+        self._check(request)
+        socket = self._socket()
+        await socket.prepare(request)
+        try:
+            connection = await self._authenticated(socket, request.transport)
+        except _Refused as refusal:
+            await shut_socket(socket, request.transport, refusal.code)
+            return socket
+        try:
+            await self._hub.greet(connection)
+            await Reader(socket, connection, self._services).run()
+        finally:
+            await self._hub.detach(connection)
+        return socket
+
+    def _check(self, request: web.Request) -> None:
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            raise ApiError(426, "invalid_body", "this is a WebSocket endpoint")
+        offered = request.headers.get("Sec-WebSocket-Protocol", "")
+        if SUBPROTOCOL not in (name.strip() for name in offered.split(",")):
+            raise ApiError(400, "invalid_body", f"the subprotocol {SUBPROTOCOL} is required")
+        if not self._origin_is_good(request):
+            raise ApiError(403, "not_allowed", "pages of this origin may not open a socket")
+        if self._hub.draining:
+            raise ApiError(503, "unavailable", "this node is going", retryable=True, retry_after_s=1)
+
+    def _origin_is_good(self, request: web.Request) -> bool:
+        """Browsers always say where a page is from (RFC 6455 section 10.2); native apps say nothing."""
+        origin = request.headers.get("Origin")
+        if origin is None or origin.lower() in self._origins:
+            return True
+        return urlsplit(origin).netloc.lower() == request.host.lower() != ""
+
+    def _socket(self) -> web.WebSocketResponse[Any]:
+        rules = self._services.rules
+        # Frames a little too large are read whole, so that the peer gets the close code and not a reset.
+        # Pings are ours (the hub's shared loop) and compression is off: both cost memory for every idle socket.
+        return _Socket(
+            protocols=(SUBPROTOCOL,),
+            timeout=rules.close_s,
+            autoping=False,
+            compress=False,
+            max_msg_size=4 * rules.frame_bytes,
+            decode_text=False,
+        )
+
+    async def _authenticated(
+        self, socket: web.WebSocketResponse[Any], transport: asyncio.Transport | None
+    ) -> Connection:
+        """The authentication phase: returns the connection, or raises `_Refused`."""
+        hello = await self._hello(socket)
+        caller = await self._caller(hello)
+        resume = (hello.resume.incarnation, hello.resume.seq) if hello.resume is not None else None
+        try:
+            return await self._hub.attach(socket, transport, caller, resume)
+        except CarrierUnavailable:
+            raise _Refused(Close.TRY_AGAIN_LATER) from None
+
+    async def _hello(self, socket: web.WebSocketResponse[Any]) -> Hello:
+        rules = self._services.rules
+        try:
+            async with asyncio.timeout(rules.hello_s):
+                message = await self._first_message(socket)
+        except TimeoutError:
+            raise _Refused(Close.HELLO_TIMEOUT) from None
+        if message is None:
+            raise _Refused(Close.BAD_FRAME)
+        if len(message) > rules.frame_bytes:
+            raise _Refused(Close.FRAME_TOO_LARGE)
+        try:
+            return decode_hello(message).data
+        except BadFrame:
+            raise _Refused(Close.BAD_FRAME) from None
+
+    async def _first_message(self, socket: web.WebSocketResponse[Any]) -> bytes | None:
+        """The first text; None when it is something else, or the socket is closed."""
+        while True:
+            message = await socket.receive()
+            if message.type is WSMsgType.TEXT:
+                return bytes(message.data)
+            if message.type not in (WSMsgType.PING, WSMsgType.PONG):
+                return None
+
+    async def _caller(self, hello: Hello) -> Caller:
+        try:
+            async with asyncio.timeout(AUTHENTICATE_S):
+                caller = await self._services.authenticator.authenticate(hello.token)
+        except Unauthorized:
+            raise _Refused(Close.UNAUTHORIZED) from None
+        except Suspended:
+            raise _Refused(Close.SUSPENDED) from None
+        except Exception as error:
+            _log.error("a hello could not be judged", error=type(error).__name__, exc_info=error)
+            raise _Refused(Close.TRY_AGAIN_LATER) from None
+        if caller.device_id != hello.device_id:
+            raise _Refused(Close.UNAUTHORIZED)
+        return caller

@@ -1,0 +1,163 @@
+"""Between the bytes of a frame and its typed value: decoding that says who erred and where, encoding, numbering."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from server.socket.messages import (
+    Acked,
+    AckedFrame,
+    ClientFrame,
+    ErrorFrame,
+    HelloFrame,
+    Refused,
+    ServerFrame,
+)
+
+_FIELD = re.compile(r" - at `\$\.?([^`]*)`$")
+_MISSING = re.compile(r"missing required field `([^`]*)`")
+_MESSAGE_ID_CHARS_MAX = 64
+
+_hello = msgspec.json.Decoder(HelloFrame)
+_frames: msgspec.json.Decoder[ClientFrame] = msgspec.json.Decoder(ClientFrame)
+_anything = msgspec.json.Decoder()
+_encoder = msgspec.json.Encoder()
+
+
+class BadFrame(Exception):
+    """Not a frame at all (not a JSON object, or not a good `hello` where one is due): close with 4400."""
+
+
+class BadMessage(Exception):
+    """A frame of an unknown type or with bad data: its sender gets `error bad_message`, the socket stays."""
+
+    def __init__(self, message_id: str | None, problem: str, field: str) -> None:
+        super().__init__(problem)
+        self.message_id = message_id
+        self.problem = problem
+        """For a developer; never quotes what was sent."""
+        self.field = field
+        """Path of the field at fault, such as `data.sdp`; empty for the frame as a whole."""
+
+
+def decode_hello(text: bytes) -> HelloFrame:
+    """The first frame of a socket. Raises `BadFrame`."""
+    try:
+        return _hello.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadFrame from error
+
+
+def decode(text: bytes) -> ClientFrame:
+    """A frame after `hello`. Raises `BadFrame` or `BadMessage`."""
+    try:
+        return _frames.decode(text)
+    except msgspec.ValidationError as error:
+        problem = str(error)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadFrame from error
+    raise _bad_message(text, problem)
+
+
+def _bad_message(text: bytes, problem: str) -> Exception:
+    try:
+        frame = _anything.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return BadFrame()
+    if not isinstance(frame, dict):
+        return BadFrame()
+    message_id = frame.get("id")
+    usable = isinstance(message_id, str) and 0 < len(message_id) <= _MESSAGE_ID_CHARS_MAX
+    field, what = _place(problem)
+    return BadMessage(message_id if usable else None, what, field)
+
+
+def _place(problem: str) -> tuple[str, str]:
+    """msgspec's message taken apart: the field's path, and what was wrong there, without the value."""
+    place = _FIELD.search(problem)
+    path = place.group(1) if place else ""
+    what = _FIELD.sub("", problem)
+    if missing := _MISSING.search(what):
+        path = f"{path}.{missing.group(1)}" if path else missing.group(1)
+    if what.startswith("Invalid value"):
+        what = "not a type of this contract"
+    elif what.startswith("Invalid enum value"):
+        what = "not one of the allowed values"
+    return path, what
+
+
+def encode(frame: ServerFrame) -> bytes:
+    return _encoder.encode(frame)
+
+
+def acked(message_id: str) -> bytes:
+    return encode(AckedFrame(data=Acked(id=message_id)))
+
+
+def refused(
+    message_id: str | None,
+    code: str,
+    message: str,
+    *,
+    retryable: bool = False,
+    details: Mapping[str, Any] | None = None,
+) -> bytes:
+    plain = dict(details) if details is not None else None
+    return encode(
+        ErrorFrame(data=Refused(id=message_id, code=code, message=message, retryable=retryable, details=plain))
+    )
+
+
+def numbered(message: bytes, seq: int) -> bytes:
+    """A mailbox message with its number spliced in; not decoded, so a relay costs no more than a copy."""
+    return b'{"seq":%d,%b' % (seq, message[1:])
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What a mailbox message is, its data unread."""
+
+    type: str
+    data: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _OfferHead(msgspec.Struct, frozen=True):
+    request_id: UUID
+    epoch: int
+
+
+class _OfferData(msgspec.Struct, frozen=True):
+    offer: _OfferHead
+
+
+class _CallHead(msgspec.Struct, frozen=True):
+    state: str
+
+
+class _CallData(msgspec.Struct, frozen=True):
+    call: _CallHead
+
+
+_head = msgspec.json.Decoder(Head)
+_offer = msgspec.json.Decoder(_OfferData)
+_call = msgspec.json.Decoder(_CallData)
+
+
+def read_head(message: bytes) -> Head:
+    """Raises `msgspec.DecodeError` for what is none of our messages."""
+    return _head.decode(message)
+
+
+def read_offer(head: Head) -> tuple[UUID, int]:
+    """(request id, epoch) of an `offer`."""
+    offer = _offer.decode(head.data).offer
+    return offer.request_id, offer.epoch
+
+
+def call_is_over(head: Head) -> bool:
+    """Whether a `call` message tells of an end."""
+    return _call.decode(head.data).call.state == "ended"

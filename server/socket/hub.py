@@ -1,0 +1,337 @@
+"""All sockets of one node: joins them to their mailboxes, keeps their numbers without gaps, ends them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from typing import Any
+from uuid import UUID
+
+import structlog
+from aiohttp import web
+
+from server.auth import Caller
+from server.socket import metrics
+from server.socket.connection import Clock, Connection
+from server.socket.conversation import Conversation, Snapshot
+from server.socket.envelope import encode
+from server.socket.messages import Drain, DrainFrame
+from server.socket.rules import Close, SocketRules
+from signaling.ports import CarrierUnavailable, Claim, Delivery, Mailboxes, OwnershipLost
+
+SNAPSHOT_S = 5.0
+RESET_SPREAD_S = 0.5
+"""After a wipe the sockets of a node begin anew within about this time, not all in the same instant."""
+RESETS_AT_ONCE = 32
+BEAT_SLOTS = 5
+"""Heartbeats are spread over the interval in so many groups of sockets."""
+
+_log = structlog.get_logger()
+
+
+class Hub:
+    """Owns the node's connections and the loops that serve them. `run` must be running while sockets are served."""
+
+    def __init__(self, mailboxes: Mailboxes, conversation: Conversation, clock: Clock, rules: SocketRules) -> None:
+        self._mailboxes = mailboxes
+        self._conversation = conversation
+        self._clock = clock
+        self._rules = rules
+        self._connections: dict[UUID, Connection] = {}
+        self._joining: dict[UUID, tuple[int, int]] = {}
+        """Sessions being claimed -> the newest (owner epoch, seq) delivered for a claim we have not heard back of."""
+        self._chores: set[asyncio.Task[None]] = set()
+        self._resets = asyncio.Semaphore(RESETS_AT_ONCE)
+        self._present = 0
+        """Attached and not yet detached, those taken over included."""
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.draining = False
+
+    def callers(self) -> list[Caller]:
+        """Everyone whose socket this node holds now."""
+        return [connection.caller for connection in self._connections.values()]
+
+    # Coming and going.
+
+    async def attach(
+        self,
+        socket: web.WebSocketResponse[Any],
+        transport: asyncio.Transport | None,
+        caller: Caller,
+        resume: tuple[str, int] | None,
+    ) -> Connection:
+        """Claim the caller's mailbox and close whoever held it. Next: `greet`, and in the end, always, `detach`.
+
+        Raises `CarrierUnavailable`.
+        """
+        claim = await self._claim(caller.session_id, resume)
+        now = asyncio.get_running_loop().time()
+        connection = Connection(socket, transport, caller, claim, self._rules, now)
+        metrics.welcomes.labels(_how(claim, resume)).inc()
+        self._enter(connection)
+        return connection
+
+    async def greet(self, connection: Connection) -> None:
+        """Send the welcome, and what was missed. The connection may be closing afterwards."""
+        async with connection.order:
+            if connection.closing or not await self._welcome(connection):
+                return
+            for seq, message in connection.take_backlog():
+                self._send(connection, seq, message)
+                await connection.room()
+            await self._guarded(self._catch_up(connection))
+        try:
+            await self._conversation.attached(connection.caller)
+        except Exception as error:
+            self._report("attached", error)
+            connection.close(Close.TRY_AGAIN_LATER)
+
+    async def _claim(self, session_id: UUID, resume: tuple[str, int] | None) -> Claim:
+        self._joining.setdefault(session_id, (0, 0))
+        try:
+            return await self._mailboxes.claim(session_id, resume=resume)
+        except BaseException:
+            self._joining.pop(session_id, None)
+            raise
+
+    def _enter(self, connection: Connection) -> None:
+        """Take the session's place, unless a later claim of this node already has it."""
+        self._present += 1
+        self._empty.clear()
+        self._hear_early(connection)
+        former = self._connections.get(connection.session_id)
+        if former is not None and former.claim.owner_epoch > connection.claim.owner_epoch:
+            connection.close(Close.SESSION_TAKEN_OVER)
+            return
+        if former is not None:
+            former.close(Close.SESSION_TAKEN_OVER)
+        connection.beat_slot = self._present % BEAT_SLOTS
+        self._connections[connection.session_id] = connection
+        metrics.connections.set(len(self._connections))
+        if self.draining:
+            self._send_off(connection)
+
+    def _hear_early(self, connection: Connection) -> None:
+        """What was delivered under the new claim before its reply was read."""
+        epoch, seq = self._joining.pop(connection.session_id, (0, 0))
+        if epoch == connection.claim.owner_epoch:
+            connection.known = max(connection.known, seq)
+
+    async def detach(self, connection: Connection) -> None:
+        """The socket is gone: free the mailbox for a resume, and say so unless the session lives on elsewhere."""
+        await connection.closed()
+        if self._connections.get(connection.session_id) is connection:
+            del self._connections[connection.session_id]
+            metrics.connections.set(len(self._connections))
+        try:
+            if not connection.taken_over and await self._release(connection.claim):
+                await self._conversation.detached(connection.caller)
+        finally:
+            self._present -= 1
+            if not self._present:
+                self._empty.set()
+
+    async def _release(self, claim: Claim) -> bool:
+        try:
+            return await self._mailboxes.release(claim)
+        except CarrierUnavailable:
+            return True
+
+    # What is sent, in order.
+
+    async def _welcome(self, connection: Connection) -> bool:
+        """Under `order`. False, and closing, when there is no snapshot to give."""
+        try:
+            snapshot = await self._snapshot(connection.caller)
+        except Exception as error:
+            self._report("snapshot", error)
+            connection.close(Close.TRY_AGAIN_LATER)
+            return False
+        connection.welcome(snapshot, self._clock())
+        return True
+
+    async def _snapshot(self, caller: Caller) -> Snapshot:
+        async with asyncio.timeout(SNAPSHOT_S):
+            return await self._conversation.snapshot(caller)
+
+    def _send(self, connection: Connection, seq: int, message: bytes) -> None:
+        type = connection.push_numbered(seq, message)
+        metrics.frames_out.labels(type).inc()
+        self._conversation.passing(connection.session_id, type)
+
+    async def _catch_up(self, connection: Connection) -> None:
+        """Under `order`: send what exists beyond `sent`; begin anew when some of it is lost."""
+        while connection.sent < connection.known and not connection.closing:
+            entries = await self._mailboxes.read(connection.session_id, connection.sent)
+            if not entries or entries[0][0] != connection.sent + 1:
+                metrics.gaps.labels("lost").inc()
+                await self._renew(connection)
+                continue
+            metrics.gaps.labels("repaired").inc()
+            for seq, message in entries:
+                self._send(connection, seq, message)
+                await connection.room()
+
+    async def _renew(self, connection: Connection) -> None:
+        """Under `order`: a new incarnation and its welcome."""
+        self._joining.setdefault(connection.session_id, (0, 0))
+        try:
+            claim = await self._mailboxes.renew(connection.claim)
+        except OwnershipLost:
+            connection.close(Close.SESSION_TAKEN_OVER)
+            return
+        connection.begin(claim)
+        self._hear_early(connection)
+        metrics.welcomes.labels("renewed").inc()
+        await self._welcome(connection)
+
+    # Loops.
+
+    async def run(self) -> None:
+        """Deliver and beat until cancelled; then everything this began is cancelled and awaited."""
+        try:
+            async with asyncio.TaskGroup() as loops:
+                loops.create_task(self._pump())
+                loops.create_task(self._beats())
+        finally:
+            for chore in self._chores:
+                chore.cancel()
+            if self._chores:
+                await asyncio.wait(self._chores)
+
+    async def _pump(self) -> None:
+        async for delivery in self._mailboxes.deliveries():
+            try:
+                self._deliver(delivery)
+            except Exception as error:
+                self._report("delivery", error)
+
+    def _deliver(self, delivery: Delivery) -> None:
+        connection = self._connections.get(delivery.session_id)
+        epoch = connection.claim.owner_epoch if connection is not None else -1
+        if delivery.owner_epoch > epoch:
+            if delivery.session_id in self._joining and delivery.seq is not None:
+                self._joining[delivery.session_id] = (delivery.owner_epoch, delivery.seq)
+        elif connection is not None and delivery.owner_epoch == epoch:
+            self._deliver_to(connection, delivery)
+
+    def _deliver_to(self, connection: Connection, delivery: Delivery) -> None:
+        if delivery.message is None:
+            connection.close(Close.SESSION_TAKEN_OVER)
+        elif delivery.seq is None:
+            if connection.welcomed:
+                connection.push(delivery.message)
+        elif connection.welcomed and delivery.seq == connection.sent + 1 and not connection.order.locked():
+            self._send(connection, delivery.seq, delivery.message)
+        else:
+            self._exists(connection, delivery.seq)
+
+    def _exists(self, connection: Connection, seq: int) -> None:
+        """A message of this number exists: have it read if nobody is at it."""
+        connection.known = max(connection.known, seq)
+        if connection.known > connection.sent and not connection.order.locked() and not connection.closing:
+            self._begin_chore(self._repair(connection))
+
+    async def _repair(self, connection: Connection) -> None:
+        async with connection.order:
+            await self._catch_up(connection)
+
+    async def _begin_anew(self, connection: Connection, claim: Claim) -> None:
+        async with self._resets, connection.order:
+            if connection.claim is claim and not connection.closing:
+                await self._renew(connection)
+                await self._catch_up(connection)
+
+    async def reset(self) -> None:
+        """Valkey was wiped, or another took its place: every mailbox begins anew, every socket gets a new welcome."""
+        async with asyncio.TaskGroup() as group:
+            for connection in list(self._connections.values()):
+                group.create_task(self._guarded(self._reset_one(connection, connection.claim)))
+
+    async def _reset_one(self, connection: Connection, claim: Claim) -> None:
+        await asyncio.sleep(random.uniform(0, RESET_SPREAD_S))
+        await self._begin_anew(connection, claim)
+
+    async def _beats(self) -> None:
+        loop = asyncio.get_running_loop()
+        slot = 0
+        while True:
+            await asyncio.sleep(self._rules.heartbeat_s / BEAT_SLOTS)
+            slot = (slot + 1) % BEAT_SLOTS
+            began = loop.time()
+            group = [connection for connection in self._connections.values() if connection.beat_slot == slot]
+            await self._guarded(self._beat(group, began))
+            metrics.beat_seconds.set(loop.time() - began)
+
+    async def _beat(self, group: list[Connection], now: float) -> None:
+        wall = self._clock()
+        for connection in group:
+            silent_s = now - connection.heard_at
+            if silent_s > self._rules.silent_beats * self._rules.heartbeat_s:
+                connection.close(Close.GOING_AWAY)
+            elif connection.token_is_over(wall, now):
+                connection.close(Close.UNAUTHORIZED)
+            elif silent_s > self._rules.heartbeat_s / 2 and not connection.closing:
+                connection.ping()
+        claims = {connection.session_id: connection.claim for connection in group if not connection.closing}
+        last = await self._mailboxes.beat(claims.values())
+        for connection in group:
+            if connection.claim is claims.get(connection.session_id) and connection.welcomed:
+                self._after_beat(connection, last.get(connection.session_id))
+        await self._trim(group)
+
+    def _after_beat(self, connection: Connection, seq: int | None) -> None:
+        if seq is not None:
+            self._exists(connection, seq)
+        elif not connection.order.locked():
+            self._begin_chore(self._begin_anew(connection, connection.claim))
+
+    async def _trim(self, group: list[Connection]) -> None:
+        for connection in group:
+            if (seq := connection.to_trim()) is not None:
+                await self._mailboxes.acknowledged(connection.claim, seq)
+
+    # Leaving.
+
+    async def drain(self) -> None:
+        """Send everyone elsewhere, and wait (within bounds) until they are gone."""
+        self.draining = True
+        for connection in list(self._connections.values()):
+            self._send_off(connection)
+        try:
+            async with asyncio.timeout(self._rules.drain_s):
+                await self._empty.wait()
+        except TimeoutError:
+            _log.warning("sockets left over at the end of the drain", count=len(self._connections))
+
+    def _send_off(self, connection: Connection) -> None:
+        # Spread, so that the other nodes do not get everyone in the same instant.
+        connection.push(encode(DrainFrame(data=Drain(resume_in_ms=random.randrange(100, 1500)))))
+        connection.close(Close.DRAIN)
+
+    # Chores: short tasks of the hub's own.
+
+    def _begin_chore(self, work: Coroutine[Any, Any, None]) -> None:
+        chore = asyncio.create_task(self._guarded(work))
+        self._chores.add(chore)
+        chore.add_done_callback(self._chores.discard)
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        """Valkey being away is left to the next beat; a mistake of ours costs this piece of work only."""
+        try:
+            await work
+        except CarrierUnavailable as error:
+            _log.warning("mailboxes are out of reach", error=str(error))
+        except Exception as error:
+            self._report("chore", error)
+
+    def _report(self, doing: str, error: Exception) -> None:
+        _log.error("the hub failed at something", doing=doing, error=type(error).__name__, exc_info=error)
+
+
+def _how(claim: Claim, resume: tuple[str, int] | None) -> str:
+    if resume is None:
+        return "fresh"
+    return "resumed" if claim.resumed else "refused"
