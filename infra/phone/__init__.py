@@ -1,0 +1,1 @@
+"""The server's own phone: a client of the contract with the apps, and WebRTC (aiortc) for calls without a browser."""
