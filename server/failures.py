@@ -9,17 +9,16 @@ from __future__ import annotations
 import math
 import secrets
 import traceback
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from server.errors import ApiError, invalid_body, not_found, too_large, unavailable
 
 FRAMES_LOGGED = 8
-Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = structlog.get_logger()
 
@@ -31,9 +30,9 @@ class FailureReports:
         self._outages = (*outages, TimeoutError, ConnectionError)
 
     @property
-    def middleware(self) -> Callable[[web.Request, Next], Awaitable[web.StreamResponse]]:
+    def middleware(self) -> Middleware:
         @web.middleware
-        async def envelopes(request: web.Request, handler: Next) -> web.StreamResponse:
+        async def envelopes(request: web.Request, handler: Handler) -> web.StreamResponse:
             try:
                 return await handler(request)
             except ApiError as error:

@@ -29,7 +29,6 @@ from server.errors import (
     unauthorized,
     wrong_role,
 )
-from server.failures import FailureReports
 from server.rate_limits import SESSION, SIGN_IN, Limit, RateLimiter
 
 Body = TypeVar("Body")
@@ -124,10 +123,9 @@ class Authenticates(Protocol):
 class Boundary:
     """The HTTP boundary of one node: registers routes and carries each call through."""
 
-    def __init__(self, authenticator: Authenticates, limiter: RateLimiter, reports: FailureReports) -> None:
+    def __init__(self, authenticator: Authenticates, limiter: RateLimiter) -> None:
         self._authenticator = authenticator
         self._limiter = limiter
-        self._reports = reports
 
     def register(self, app: web.Application, routes: Iterable[Route]) -> None:
         """Add routes to an app made with `client_max_size=BODY_BYTES_MAX, middlewares=[reports.middleware]`."""
@@ -141,7 +139,7 @@ class Boundary:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 caller = await self._admit(route, request)
                 body = await read_body(request, decoder) if decoder is not None else None
-                exchange = Exchange[Any](body, request.match_info, request.headers, request.remote or "", caller)
+                exchange = Exchange(body, request.match_info, request.headers, request.remote or "", caller)
                 return _response(route, await route.handler(exchange))
 
         return endpoint
