@@ -163,7 +163,7 @@ class Line:
         """Forget the frames nobody took."""
         self._incoming.clear()
 
-    async def online(self, *, timeout: float = ANSWER_DEADLINE_S) -> None:
+    async def online(self, *, timeout: float | None = ANSWER_DEADLINE_S) -> None:
         """Wait until a socket is welcomed."""
         async with asyncio.timeout(timeout):
             while self._socket is None:
@@ -253,6 +253,7 @@ class Line:
 
     async def _renew_tokens(self) -> None:
         """A fresh token before the old one ends, told to the socket."""
+        await self.online(timeout=None)  # its welcome says how long the token lives
         while (tokens := self.account.tokens) is not None:
             await asyncio.sleep(min(max(1.0, tokens.renew_in_s), _LOOK_AT_TOKEN_S))
             if tokens.renew_in_s > 0:

@@ -98,7 +98,8 @@ class PhoneSocket:
         except (TimeoutError, ConnectionError, aiohttp.ClientError):
             return self._ws.close_code
         finally:
-            self.abort()
+            if not self._ws.closed:  # else it is being closed properly
+                self.abort()
 
     async def flush(self) -> None:
         """Write what this connection has not carried yet, oldest first, whoever asks."""
@@ -188,3 +189,4 @@ def _abort(ws: aiohttp.ClientWebSocketResponse) -> None:
     connection = ws._response.connection  # aiohttp offers no public way to leave without a close frame
     if connection is not None and connection.transport is not None:
         connection.transport.abort()
+    ws._response.close()
