@@ -48,6 +48,7 @@ class PhoneSocket:
         self.welcome = welcome
         self._silence_s = float(welcome["data"]["heartbeat_s"])
         self._writing = asyncio.Lock()
+        self._leaving = False
         now = asyncio.get_running_loop().time()
         self._ping_at = now + self._silence_s
         self._heard_at = now
@@ -98,7 +99,7 @@ class PhoneSocket:
         except (TimeoutError, ConnectionError, aiohttp.ClientError):
             return self._ws.close_code
         finally:
-            if not self._ws.closed:  # else it is being closed properly
+            if not self._leaving:
                 self.abort()
 
     async def flush(self) -> None:
@@ -119,7 +120,9 @@ class PhoneSocket:
 
     async def close(self) -> None:
         """Say goodbye, waiting a second at most for the other side's."""
+        self._leaving = True
         await self._ws.close()
+        self.abort()
 
     async def _next(self) -> Frame | None:
         """The next frame; {} when it was time for something else first; None when the connection ended."""
