@@ -1,0 +1,145 @@
+"""The command `eyeline`: serve, migrate, dev, call, admin grant, bench. Every failure is one line and a non-zero code.
+
+Modules are imported inside the commands, so that `--help` and a wrong option answer at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import click
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+DEFAULT_DATA = Path(".eyeline")
+
+
+class Failure(click.ClickException):
+    """Printed as one line on stderr; exit code 1."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(f"eyeline: {' '.join(self.message.split())}", file=file or sys.stderr)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="eyeline")
+def main() -> None:
+    """Eyeline connects a person who cannot see something right now with a volunteer who can, by live video."""
+
+
+@main.command()
+def serve() -> None:
+    """Run one node with the settings of the environment (docs/operations.md)."""
+    import uvloop
+
+    from server import app
+    from server.logs import configure_logging
+    from server.settings import Settings, SettingsError
+
+    try:
+        settings = Settings.from_env(os.environ)
+        configure_logging(settings.log_format)
+        uvloop.run(app.serve(settings))
+    except SettingsError as error:
+        raise Failure(str(error)) from error
+    except OSError as error:
+        raise Failure(_os_error(error)) from error
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the database at EYELINE_DATABASE_URL to this version's schema."""
+    from server import app
+
+    asyncio.run(app.migrate(_database_url()))
+    click.echo("The schema is up to date.")
+
+
+@main.command()
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535), help="Port of the first node.")
+@click.option("--nodes", default=1, show_default=True, type=click.IntRange(1, 16), help="Nodes, on ports P, P+1, ...")
+@click.option(
+    "--data",
+    default=DEFAULT_DATA,
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the engines keep their data.",
+)
+@click.option("--fresh", is_flag=True, help="Throw the engines' data away first.")
+@click.option("--demo/--no-demo", default=True, help="Demo accounts and a demo volunteer.  [default: demo]")
+@click.option("--lan", is_flag=True, help="Serve https to this network and print the requester page as a QR code.")
+def dev(port: int, nodes: int, data: Path, fresh: bool, demo: bool, lan: bool) -> None:
+    """Run everything on this machine: Postgres, Valkey, nodes, a demo volunteer."""
+    from server import app
+    from server.dev import DevError, DevOptions
+
+    options = DevOptions(port=port, nodes=nodes, data=data.absolute(), fresh=fresh, demo=demo, lan=lan)
+    try:
+        asyncio.run(app.develop(options, click.echo))
+    except DevError as error:
+        raise Failure(str(error)) from error
+
+
+@main.command()
+@click.option("--as", "role", required=True, type=click.Choice(["requester", "volunteer"]), help="Which side to be.")
+@click.option("--lang", default="en", show_default=True, help="Language of the call (BCP 47).")
+@click.option("--media", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Send this file instead.")
+@click.option("--url", default=DEFAULT_URL, show_default=True, help="Any node.")
+@click.option("--wait", "wait_s", default=60.0, show_default=True, help="Seconds to wait for the other side.")
+def call(role: Literal["requester", "volunteer"], lang: str, media: Path | None, url: str, wait_s: float) -> None:
+    """Make a complete call from this terminal and print its timeline; fails when no frame came."""
+    from server import app
+
+    seen = asyncio.run(app.call(url, role, language=lang, media=media, wait_s=wait_s, say=click.echo))
+    if not seen:
+        raise Failure("no frame came")
+
+
+@main.group()
+def admin() -> None:
+    """Who may see and do what on the admin page."""
+
+
+@admin.command()
+@click.argument("who", metavar="NAME-OR-ID")
+@click.argument("role", type=click.Choice(["observer", "moderator", "owner"]))
+def grant(who: str, role: Literal["observer", "moderator", "owner"]) -> None:
+    """Give an admin role to a person who has signed in before, by id or by dev sign-in name."""
+    from server import app
+
+    if not asyncio.run(app.grant(_database_url(), who, role)):
+        raise Failure(f"nobody by the name or id {who} has signed in yet")
+    click.echo(f"{who} is now {role}.")
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def bench(arguments: tuple[str, ...]) -> None:
+    """Measure latency and throughput on this machine (from a checkout of the project)."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / "tests" / "bench" / "__main__.py").is_file():
+        raise Failure("the benchmarks come with the project's source; run this from a checkout")
+    done = subprocess.run([sys.executable, "-m", "tests.bench", *arguments], cwd=root, check=False)
+    sys.exit(done.returncode)
+
+
+def _database_url() -> str:
+    url = os.environ.get("EYELINE_DATABASE_URL")
+    if not url:
+        raise Failure("bad settings: EYELINE_DATABASE_URL: not set")
+    return url
+
+
+def _os_error(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"cannot listen: {error.strerror or error}; choose another port with EYELINE_PORT"
+    return f"cannot run: {error.strerror or error}"
+
+
+if __name__ == "__main__":
+    main()
