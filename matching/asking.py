@@ -1,4 +1,4 @@
-"""Finding people for a waiting request and offering it to them: draw, hand on to older requests, commit a wave, tell."""
+"""Finding people for a waiting request and offering it to them: draw, serve older requests, commit a wave, tell."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ class AskingLimits:
     request: RequestLimits
     cooldown: timedelta = timedelta(seconds=60)
     """How long someone who ignored or declined an offer is left in peace."""
+    wrap_up: timedelta = timedelta(seconds=5)
+    """How long someone whose call is over is left in peace."""
 
 
 class Asking:

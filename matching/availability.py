@@ -78,15 +78,15 @@ def _zone_names() -> frozenset[str]:
 
 
 def weekly_windows(weekly: Iterable[Mapping[str, Any]]) -> tuple[WeeklyWindow, ...]:
-    """Windows from the contract's `weekly`: objects `{days: [1..7], from: "08:00", to: "21:00"}`. ValueError if wrong."""
+    """Windows from the contract's `weekly`: `{days: [1..7], from: "08:00", to: "21:00"}` each. ValueError if wrong."""
     return tuple(WeeklyWindow.parse(item["days"], item["from"], item["to"]) for item in weekly)
 
 
 def next_window(windows: Sequence[WeeklyWindow], zone: str, now: datetime) -> tuple[datetime, datetime | None] | None:
     """The window `now` is inside, else the next one: (opens_at, closes_at), in UTC; None without windows.
 
-    `closes_at` is exclusive. Windows that overlap or touch are one. Open all week: `closes_at` is None and `opens_at` is
-    long past. ValueError when the zone is not known.
+    `closes_at` is exclusive. Windows that overlap or touch are one. Open all week: `closes_at` is None and `opens_at`
+    is long past. ValueError when the zone is not known.
     """
     check_zone(zone)
     week = merged_week(tuple(windows))

@@ -131,9 +131,9 @@ class HelpDesk:
         except IndexUnavailable:
             return
 
-    async def freed(self, person_id: UUID, at: datetime) -> None:
-        """Their call is over: they may be asked again from `at`."""
-        await self._release([person_id], at.timestamp(), (await self._book.now()).timestamp())
+    async def freed(self, person_id: UUID, now: datetime) -> None:
+        """Their call is over: they may be asked again after a moment of peace."""
+        await self._release([person_id], (now + self._limits.wrap_up).timestamp(), now.timestamp())
 
     async def waiting_for(self, person_id: UUID) -> UUID | None:
         """The request to look at now that this person can be asked."""
@@ -187,7 +187,7 @@ class HelpDesk:
         await self._book.note_progress(case.request.id, progress)
 
     async def _settle_ended(self, decided: Decided) -> None:
-        """Let the index know who is free again; those it does not hear of come back when their offer would have ended."""
+        """Let the index know who is free again; others come back when their offer would have ended."""
         now = decided.now.timestamp()
         cooldown = self._limits.cooldown.total_seconds()
         outcomes = {offer.person_id: offer.outcome for offer in decided.change.ended}

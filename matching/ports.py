@@ -42,7 +42,7 @@ class VolunteerIndex(Protocol):
     async def draw(
         self, *, language: str, tier: Tier, count: int, excluded: Collection[UUID], now: float, lease_until: float
     ) -> list[UUID]:
-        """Take up to `count` people out of all their ready sets into wake, to return at `lease_until` unless confirmed."""
+        """Take up to `count` people out of their ready sets into wake, to return at `lease_until` unless confirmed."""
 
     async def confirm(self, people: Collection[UUID], *, asked_at: float, until: float) -> None:
         """They were asked: remember `asked_at` as their turn and keep them away until `until`."""
@@ -54,7 +54,7 @@ class VolunteerIndex(Protocol):
         """
 
     async def hold(self, people: Collection[UUID], until: float) -> None:
-        """Keep them away until `until` (unix seconds, `inf` for a call that has no end yet) without touching their turn."""
+        """Keep them away until `until` (`inf`: until `release` or `put`) without touching their turn."""
 
     async def sweep(self, now: float, limit: int) -> Swept:
         """Move up to `limit` people whose moment has come from wake to ready, and find those whose window has ended."""
@@ -211,7 +211,7 @@ class Herald(Protocol):
     """Tells people what was decided."""
 
     async def tell(self, request_id: UUID) -> None:
-        """Send everything decided about this request and not told yet. Never raises; what fails is told by a later look."""
+        """Send everything decided about this request and not told yet. Never raises: a later look tells the rest."""
 
     async def progress(self, request: Request, progress: Progress) -> None:
         """Tell the requester how the search goes; not kept, never raises."""

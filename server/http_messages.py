@@ -13,9 +13,9 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from server.views import UserView
+from server.views import CallView, IceServer, Mode, OfferView, RequestView, UserView
 
-DEVICE_CHARS_MAX = 128
+DEVICE_CHARS_MAX = 64
 PUSH_VALUES_MAX = 8
 WINDOWS_MAX = 50
 
@@ -131,3 +131,62 @@ class Topic(msgspec.Struct, frozen=True):
 
 class TopicsReply(msgspec.Struct, frozen=True):
     topics: list[Topic]
+
+
+# Asking for help, answering, and the call.
+
+
+class RequestBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A wish for help now. Languages default to the person's own."""
+
+    languages: Languages | None = None
+    topic: Annotated[str, Meta(max_length=64, description="A code of GET /v1/topics")] | None = None
+    mode: Mode = "video"
+    group_id: UUID | None | UnsetType = UNSET
+    desk_id: UUID | None | UnsetType = UNSET
+    then_public_after_s: int | None | UnsetType = UNSET
+    same_as_call_id: UUID | None | UnsetType = UNSET
+
+
+class RequestReply(msgspec.Struct, frozen=True, kw_only=True):
+    request: RequestView
+
+
+class OffersReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The offers open for me; `now` is the clock they are counted against."""
+
+    now: str
+    offers: list[OfferView]
+
+
+Epoch = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+
+
+class AcceptBody(msgspec.Struct, frozen=True, kw_only=True):
+    epoch: Epoch
+
+
+class DeclineBody(msgspec.Struct, frozen=True, kw_only=True):
+    epoch: Epoch
+    reason: Literal["busy", "not_now"] | None = None
+
+
+class CallReply(msgspec.Struct, frozen=True, kw_only=True):
+    call: CallView
+
+
+class RejoinBody(msgspec.Struct, frozen=True, kw_only=True):
+    """The attempt this side has no connection of."""
+
+    attempt: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+
+
+class EndBody(msgspec.Struct, frozen=True, kw_only=True):
+    reason: Literal["done", "left", "technical"]
+
+
+class IceReply(msgspec.Struct, frozen=True, kw_only=True):
+    """For RTCPeerConnection.setConfiguration."""
+
+    ice_servers: list[IceServer]
+    expires_at: str

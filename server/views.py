@@ -8,6 +8,9 @@ from uuid import UUID
 
 import msgspec
 
+Mode = Literal["video", "voice", "text"]
+EndBy = Literal["me", "them", "system"]
+
 
 class RequestView(msgspec.Struct, frozen=True, kw_only=True):
     """A request for help, as its requester sees it."""
@@ -17,7 +20,7 @@ class RequestView(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Literal["completed", "cancelled", "expired", "failed"] | None
     languages: list[str]
     topic: str | None
-    mode: Literal["video", "voice", "text"]
+    mode: Mode
     created_at: str
     deadline: str
     epoch: int
@@ -32,7 +35,7 @@ class OfferView(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     language: str
     topic: str | None
-    mode: Literal["video", "voice", "text"]
+    mode: Mode
     waiting_since: str
     expires_at: str
     expires_in_ms: int
@@ -56,10 +59,10 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["help", "practice"]
     side: Literal["requester", "volunteer"]
     polite: bool
-    mode: Literal["video", "voice", "text"]
+    mode: Mode
     state: Literal["connecting", "connected", "reconnecting", "ended"]
     end_reason: str | None
-    end_by: Literal["me", "them", "system"] | None
+    end_by: EndBy | None
     language: str
     ice_servers: list[IceServer]
     ice_expires_at: str | None

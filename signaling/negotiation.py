@@ -101,9 +101,7 @@ def description(state: Negotiation, side: Side, kind: str, number: int, sdp: str
     if kind == "offer":
         state = replace(state, highest=number, offerer=side, answered=False)
     else:
-        state = replace(
-            state, answered=True, volunteer_may_offer=state.volunteer_may_offer or side is Side.VOLUNTEER
-        )
+        state = replace(state, answered=True, volunteer_may_offer=state.volunteer_may_offer or side is Side.VOLUNTEER)
     return _supersede(state, side, ufrags_of(sdp), now)
 
 

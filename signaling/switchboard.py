@@ -1,7 +1,7 @@
 """The service of signaling: relays what the two sides say, follows their media, moves and ends their call.
 
-Every change is decided by a pure rule (`call_rules`, `negotiation`), committed, and told by the herald; relayed frames go
-from mailbox to mailbox and are never kept longer.
+Every change is decided by a pure rule (`call_rules`, `negotiation`), committed, and told by the herald; relayed frames
+go from mailbox to mailbox and are never kept longer.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Switchboard:
     async def end(self, call_id: UUID, person_id: UUID, reason: EndReason) -> Call:
         """Hang up; said again, or after the other side did, it changes nothing. Raises `NoSuchCall`."""
         side = (await self.get(call_id, person_id)).side_of_person(person_id)
-        return await self._change(call_id, lambda call, now: call_rules.end(call, reason, side, now))
+        return (await self._change(call_id, lambda call, now: call_rules.end(call, reason, side, now))).after
 
     async def take(self, call_id: UUID, person_id: UUID, session_id: UUID) -> tuple[Call, UUID | None]:
         """Move the person's side to this session; gives also the session it was moved from. Raises `NoSuchCall`."""
@@ -108,7 +108,7 @@ class Switchboard:
             moved_from = call.end(side).session_id if taken is not call else None
             return taken
 
-        return await self._change(call_id, rule), moved_from
+        return (await self._change(call_id, rule)).after, moved_from
 
     async def rejoin(self, call_id: UUID, session_id: UUID, attempt: int) -> Call:
         """This session has no connection of this attempt: both build anew. Raises `NoSuchCall`, `CallRefused`."""
@@ -123,9 +123,9 @@ class Switchboard:
             except call_rules.StaleAttempt:
                 raise CallRefused(Refused.STALE_ATTEMPT) from None
 
-        return await self._change(call_id, rule)
+        return (await self._change(call_id, rule)).after
 
-    async def media(self, route: Route, report: Media) -> None:
+    async def media(self, route: Route, report: Media) -> Changed:
         """A side says how its connection is."""
 
         def rule(call: Call, now: datetime) -> Call:
@@ -133,36 +133,34 @@ class Switchboard:
                 raise CallRefused(Refused.STALE_ATTEMPT)
             return call_rules.media(call, route.side, report, now)
 
-        await self._change(route.call_id, rule)
+        return await self._change(route.call_id, rule)
 
     async def look(self, call_id: UUID) -> None:
         """End what time has ended."""
         await self._change(call_id, lambda call, now: call_rules.look(call, now, self._limits))
 
-    async def attached(self, call_id: UUID, session_id: UUID) -> Call:
+    async def attached(self, call_id: UUID, session_id: UUID) -> Changed:
         """The session's socket is (again) here."""
         return await self._presence(call_id, session_id, call_rules.back)
 
-    async def detached(self, call_id: UUID, session_id: UUID) -> Call:
+    async def detached(self, call_id: UUID, session_id: UUID) -> Changed:
         """The session's socket is gone."""
         return await self._presence(call_id, session_id, call_rules.away)
 
-    async def _presence(
-        self, call_id: UUID, session_id: UUID, rule: Callable[[Call, Side, datetime], Call]
-    ) -> Call:
+    async def _presence(self, call_id: UUID, session_id: UUID, rule: Callable[[Call, Side, datetime], Call]) -> Changed:
         def apply(call: Call, now: datetime) -> Call:
             side = call.side_of_session(session_id)
             return call if side is None else rule(call, side, now)
 
         return await self._change(call_id, apply)
 
-    async def _change(self, call_id: UUID, rule: Callable[[Call, datetime], Call]) -> Call:
-        changed: Changed = await self._book.change(call_id, rule)
+    async def _change(self, call_id: UUID, rule: Callable[[Call, datetime], Call]) -> Changed:
+        changed = await self._book.change(call_id, rule)
         if changed.after.version != changed.before.version:
             await self._herald.tell(changed.after.request_id)
         if changed.after.state is CallState.ENDED and changed.before.state is not CallState.ENDED:
             await self._on_ended(changed.after, changed.now)
-        return changed.after
+        return changed
 
     # -- relaying -----------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,7 @@
-"""When sessions were last seen, and which of them said ready. Sightings are written in batches: losing one costs nothing."""
+"""When sessions were last seen, and which of them said ready.
+
+Sightings are written in batches: losing one costs nothing.
+"""
 
 from __future__ import annotations
 

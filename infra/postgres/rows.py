@@ -54,7 +54,7 @@ def offer_of(row: asyncpg.Record) -> Offer:
 
 
 def case_of(row: asyncpg.Record, offers: list[asyncpg.Record], requester_seen_at: datetime | None) -> Case:
-    """A locked row of `requests` with its offers; a requester without any live session was last seen when they asked."""
+    """A locked row of `requests` with its offers; one without any live session was last seen when they asked."""
     progress = None
     if row["progress_at"] is not None:
         progress = Progress(row["progress_note"], row["progress_asked"], row["progress_at"])

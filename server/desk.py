@@ -1,0 +1,170 @@
+"""What HTTP calls and socket frames have in common: the actions of requesters and volunteers, however they come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from matching.help_desk import HelpDesk, Refusal
+from matching.model import Request
+from matching.ports import NotFound, OpenOffer, RequestBook
+from matching.request_rules import Acceptance
+from server.auth import Caller
+from server.ice import IceAnswer, IceServers
+from server.presenting import call_view
+from server.tasks import Errands
+from server.telling import Telling
+from server.views import CallView
+from signaling.model import Call, CallState, EndReason, Side
+from signaling.ports import NoSuchCall
+from signaling.switchboard import Switchboard
+
+
+@dataclass(frozen=True)
+class AcceptRefused(Exception):
+    """The accept did not win; being second is thanks, not failure."""
+
+    refusal: Refusal
+
+
+class Desk:
+    """One action, one method, in terms of the caller; joins the two services and keeps looks going."""
+
+    def __init__(
+        self,
+        help_desk: HelpDesk,
+        switchboard: Switchboard,
+        book: RequestBook,
+        telling: Telling,
+        ice: IceServers,
+        errands: Errands,
+    ) -> None:
+        self.help_desk = help_desk
+        self.switchboard = switchboard
+        self._book = book
+        self._telling = telling
+        self._ice = ice
+        self._errands = errands
+
+    # -- looking ------------------------------------------------------------------------------------------------------
+
+    async def look(self, request_id: UUID) -> None:
+        """Look at a request, and at its call if it has one."""
+        call_id = await self.help_desk.look(request_id)
+        if call_id is not None:
+            await self.switchboard.look(call_id)
+
+    def look_soon(self, request_id: UUID) -> None:
+        """Something happened that may want people asked at once; should it be lost, the next due look does it."""
+        self._errands.start("look", self.look(request_id))
+
+    # -- the requester ------------------------------------------------------------------------------------------------
+
+    async def cancel(self, caller: Caller, request_id: UUID) -> Request:
+        """Cancel the caller's request, or end the call it led to. Raises `NotFound`."""
+        await self.own_request(caller, request_id)
+        cancelled = await self.help_desk.cancel(request_id)
+        if cancelled.call_id is not None:
+            await self.switchboard.end(cancelled.call_id, caller.user_id, EndReason.CANCELLED)
+        return await self.own_request(caller, request_id)
+
+    async def own_request(self, caller: Caller, request_id: UUID) -> Request:
+        """The caller's own request. Raises `NotFound`."""
+        request = await self._book.get(request_id)
+        if request is None or request.requester_id != caller.user_id:
+            raise NotFound
+        return request
+
+    async def current_request(self, caller: Caller) -> Request | None:
+        """The caller's request that has not ended."""
+        return await self._book.current(caller.user_id)
+
+    # -- the volunteer ------------------------------------------------------------------------------------------------
+
+    async def accept(self, caller: Caller, request_id: UUID, epoch: int) -> CallView:
+        """Win the request, or the call won before. Raises `AcceptRefused`, `NotFound`."""
+        yes = Acceptance(caller.user_id, caller.session_id, epoch)
+        refusal = await self.help_desk.accept(request_id, yes)
+        if refusal is not None:
+            raise AcceptRefused(refusal)
+        call = await self.switchboard.of_epoch(request_id, epoch)
+        if call is None:
+            raise NotFound
+        return await self.call_view_of(call, Side.VOLUNTEER)
+
+    async def open_offers(self, caller: Caller) -> tuple[datetime, list[OpenOffer]]:
+        """The offers open for the caller now, and the clock they are counted against."""
+        return await self._book.now(), await self._book.open_offers(caller.user_id)
+
+    async def decline(self, caller: Caller, request_id: UUID, epoch: int) -> None:
+        """Not now; somebody else is looked for at once. Raises `NotFound`."""
+        if await self.help_desk.decline(request_id, caller.user_id, epoch):
+            self.look_soon(request_id)
+
+    async def person_changed(self, person_id: UUID) -> None:
+        """What the index knows of them is out of date; a request that waits for just them is looked at."""
+        await self.help_desk.person_changed(person_id)
+        request_id = await self.help_desk.waiting_for(person_id)
+        if request_id is not None:
+            self.look_soon(request_id)
+
+    # -- the call -----------------------------------------------------------------------------------------------------
+
+    async def call_view_of(self, call: Call, side: Side) -> CallView:
+        """The call as this side sees it, with credentials of now."""
+        return call_view(call, side, self._ice, await self._book.now())
+
+    async def call_for(self, caller: Caller, call_id: UUID) -> CallView:
+        """The caller's call. Raises `NoSuchCall`."""
+        return await self._seen_by(caller, await self.switchboard.get(call_id, caller.user_id))
+
+    async def live_call(self, caller: Caller) -> CallView | None:
+        """The call this very session is in."""
+        call = await self.switchboard.live_of_person(caller.user_id)
+        if call is None or call.side_of_session(caller.session_id) is None:
+            return None
+        return await self._seen_by(caller, call)
+
+    async def end_call(self, caller: Caller, call_id: UUID, reason: EndReason) -> CallView:
+        """Hang up. Raises `NoSuchCall`."""
+        return await self._seen_by(caller, await self.switchboard.end(call_id, caller.user_id, reason))
+
+    async def take_call(self, caller: Caller, call_id: UUID) -> CallView:
+        """Move the caller's side of the call to this session. Raises `NoSuchCall`."""
+        call, moved_from = await self.switchboard.take(call_id, caller.user_id, caller.session_id)
+        side = call.side_of_person(caller.user_id)
+        if moved_from is not None and side is not None:
+            await self._telling.moved(call, side, moved_from)
+        return await self._seen_by(caller, call)
+
+    async def rejoin_call(self, caller: Caller, call_id: UUID, attempt: int) -> CallView:
+        """Both sides build anew. Raises `NoSuchCall`, `CallRefused`."""
+        await self.switchboard.get(call_id, caller.user_id)
+        return await self._seen_by(caller, await self.switchboard.rejoin(call_id, caller.session_id, attempt))
+
+    async def ice_for(self, caller: Caller, call_id: UUID) -> IceAnswer:
+        """Fresh ICE servers for the caller's side of a living call. Raises `NoSuchCall`."""
+        call = await self.switchboard.get(call_id, caller.user_id)
+        side = call.side_of_person(caller.user_id)
+        if side is None or call.state is CallState.ENDED:
+            raise NoSuchCall
+        return self._ice.for_side(call.id, side, await self._book.now())
+
+    async def avoid(self, caller: Caller, call_id: UUID) -> None:
+        """Never match the caller with the other side of this call again. Raises `NoSuchCall`."""
+        call = await self.switchboard.get(call_id, caller.user_id)
+        side = call.side_of_person(caller.user_id)
+        assert side is not None
+        await self._book.avoid(caller.user_id, call.end(side.other).person_id)
+
+    async def _seen_by(self, caller: Caller, call: Call) -> CallView:
+        side = call.side_of_person(caller.user_id)
+        if side is None:
+            raise NoSuchCall
+        return await self.call_view_of(call, side)
+
+    async def on_call_ended(self, call: Call, now: datetime) -> None:
+        """People are free again, and a request that went back to waiting is looked at."""
+        await self.help_desk.freed(call.volunteer.person_id, now)
+        self.look_soon(call.request_id)

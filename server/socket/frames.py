@@ -1,0 +1,214 @@
+"""What the frames of a socket mean: implements `Conversation` on the desk and the switchboard."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Collection
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+from matching.ports import NotFound
+from server.auth import Caller
+from server.desk import AcceptRefused, Desk
+from server.failures import where_raised
+from server.presenting import offer_view, request_view, user_view
+from server.socket import messages as wire
+from server.socket.conversation import FrameError, Snapshot
+from server.socket.envelope import encode
+from server.telling import Outages, Telling
+from signaling.model import CallState, EndReason, Media, Side
+from signaling.negotiation import ufrag_of_candidate
+from signaling.ports import Changed, NoSuchCall
+from signaling.switchboard import CallRefused, Refused, Route
+
+log = structlog.get_logger()
+
+CallFrame = (
+    wire.DescriptionFrame | wire.CandidateFrame | wire.MediaFrame | wire.ChatFrame | wire.ControlFrame | wire.EndFrame
+)
+
+
+class Presence(Protocol):
+    """When sessions were seen, and which of them said ready."""
+
+    def seen(self, session_id: UUID) -> None: ...
+
+    async def set_ready(self, session_id: UUID, ready: bool) -> bool:
+        """False when the session cannot be ready."""
+
+
+class Frames:
+    """Holds nothing that matters: routes of calls are read again whenever a `call` message passes."""
+
+    def __init__(self, desk: Desk, presence: Presence, telling: Telling, outages: Outages) -> None:
+        self._desk = desk
+        self._presence = presence
+        self._telling = telling
+        self._outages = outages
+        self._routes: dict[UUID, Route] = {}
+
+    # -- coming and going ---------------------------------------------------------------------------------------------
+
+    async def snapshot(self, caller: Caller) -> Snapshot:
+        request, offers = None, []
+        if caller.role == "requester":
+            current = await self._desk.current_request(caller)
+            request = request_view(current) if current else None
+        elif caller.role == "volunteer":
+            now, opened = await self._desk.open_offers(caller)
+            offers = [offer_view(offer, now) for offer in opened]
+        return Snapshot(user_view(caller), request, offers, await self._desk.live_call(caller))
+
+    async def attached(self, caller: Caller) -> None:
+        self._presence.seen(caller.session_id)
+        await self._side_moved(caller, self._desk.switchboard.attached, "back")
+
+    async def detached(self, caller: Caller) -> None:
+        self._routes.pop(caller.session_id, None)
+        if caller.role == "volunteer" and await self._presence.set_ready(caller.session_id, False):
+            await self._desk.person_changed(caller.user_id)
+        await self._side_moved(caller, self._desk.switchboard.detached, "away")
+
+    async def _side_moved(self, caller: Caller, move: Callable[[UUID, UUID], Awaitable[Changed]], state: str) -> None:
+        """Write that a side's socket came or went, and let the other side know when that is news."""
+        call = await self._desk.switchboard.live_of_person(caller.user_id)
+        side = call.side_of_session(caller.session_id) if call is not None else None
+        if call is None or side is None:
+            return
+        changed = await move(call.id, caller.session_id)
+        was_away = changed.before.end(side).away_since is not None
+        is_away = changed.after.end(side).away_since is not None
+        if was_away != is_away and changed.after.state is not CallState.ENDED:
+            await self._telling.peer(changed.after, side, "back" if state == "back" else "away", "network")
+
+    def seen(self, session_id: UUID) -> None:
+        self._presence.seen(session_id)
+
+    def passing(self, session_id: UUID, type: str) -> None:
+        if type == "call":
+            self._routes.pop(session_id, None)
+
+    async def delivered(self, caller: Caller, offers: Collection[tuple[UUID, int]]) -> None:
+        await self._desk.help_desk.delivered(caller.user_id, offers)
+
+    # -- frames -------------------------------------------------------------------------------------------------------
+
+    async def handle(self, caller: Caller, frame: wire.ConversationFrame) -> None:
+        try:
+            await self._handle(caller, frame)
+        except CallRefused as refused:
+            raise FrameError(refused.code, _WORDS[refused.code]) from None
+        except NoSuchCall:
+            raise FrameError(Refused.NOT_IN_CALL, _WORDS[Refused.NOT_IN_CALL]) from None
+        except self._outages as error:
+            log.error("frame failed", type=type(frame).__name__, error=type(error).__name__, where=where_raised(error))
+            raise FrameError("unavailable", "this failed on our side and may be tried again", True) from None
+
+    async def _handle(self, caller: Caller, frame: wire.ConversationFrame) -> None:
+        match frame:
+            case wire.ReadyFrame():
+                await self._ready(caller, frame.data.ready)
+            case wire.AcceptFrame():
+                await self._accept(caller, frame.data)
+            case wire.DeclineFrame():
+                await self._decline(caller, frame.data)
+            case _:
+                await self._in_call(caller, frame)
+
+    async def _ready(self, caller: Caller, ready: bool) -> None:
+        _only(caller, "volunteer")
+        if not await self._presence.set_ready(caller.session_id, ready):
+            raise FrameError("not_found", "this session has ended")
+        await self._desk.person_changed(caller.user_id)
+
+    async def _accept(self, caller: Caller, data: wire.Accept) -> None:
+        _only(caller, "volunteer")
+        try:
+            await self._desk.accept(caller, data.request_id, data.epoch)
+        except AcceptRefused as refused:
+            raise FrameError(refused.refusal, "this accept did not win") from None
+        except NotFound:
+            raise FrameError("not_offered", "this request was not offered to you") from None
+
+    async def _decline(self, caller: Caller, data: wire.Decline) -> None:
+        _only(caller, "volunteer")
+        try:
+            await self._desk.decline(caller, data.request_id, data.epoch)
+        except NotFound:
+            raise FrameError("not_offered", "this request was not offered to you") from None
+
+    async def _in_call(self, caller: Caller, frame: CallFrame) -> None:
+        if frame.call is None:
+            raise FrameError("bad_message", "call: missing", details={"field": "call"})
+        if isinstance(frame, wire.EndFrame):
+            await self._desk.end_call(caller, frame.call, EndReason(frame.data.reason))
+            return
+        if frame.attempt is None:
+            raise FrameError("bad_message", "attempt: missing", details={"field": "attempt"})
+        route = await self._route(caller, frame.call, frame.attempt)
+        await self._relay(route, frame)
+
+    async def _route(self, caller: Caller, call_id: UUID, attempt: int) -> Route:
+        route = self._routes.get(caller.session_id)
+        if route is None or route.call_id != call_id or route.attempt != attempt or route.ended:
+            route = await self._desk.switchboard.route(call_id, caller.session_id)
+            self._routes[caller.session_id] = route
+        if route.ended:
+            raise CallRefused(Refused.CALL_ENDED)
+        if route.attempt != attempt:
+            raise CallRefused(Refused.STALE_ATTEMPT)
+        return route
+
+    async def _relay(self, route: Route, frame: CallFrame) -> None:
+        switchboard, now = self._desk.switchboard, time.time()
+        match frame:
+            case wire.DescriptionFrame(data=data):
+                out = encode(
+                    wire.RelayedDescriptionFrame(data=data, id=frame.id, call=frame.call, attempt=frame.attempt)
+                )
+                await switchboard.relay_description(route, data.type, data.negotiation, data.sdp, out, now)
+            case wire.CandidateFrame(data=data):
+                ufrag = ufrag_of_candidate(data.candidate, data.username_fragment)
+                out = encode(wire.RelayedCandidateFrame(data=data, id=frame.id, call=frame.call, attempt=frame.attempt))
+                await switchboard.relay_candidate(route, ufrag, out, now)
+            case wire.ChatFrame(data=data):
+                out = encode(wire.RelayedChatFrame(data=data, id=frame.id, call=frame.call, attempt=frame.attempt))
+                await switchboard.relay(route, out)
+            case wire.ControlFrame(data=data):
+                if route.side is not Side.VOLUNTEER:
+                    raise CallRefused(Refused.WRONG_SIDE)
+                out = encode(wire.RelayedControlFrame(data=data, id=frame.id, call=frame.call, attempt=frame.attempt))
+                await switchboard.relay(route, out)
+            case wire.MediaFrame(data=data):
+                await self._media(route, data)
+
+    async def _media(self, route: Route, data: wire.MediaReport) -> None:
+        report = Media(
+            state=data.state,
+            sends_audio=data.sending.audio,
+            sends_video=data.sending.video,
+            receives_audio=data.receiving.audio,
+            receives_video=data.receiving.video,
+            paused=data.paused,
+        )
+        changed = await self._desk.switchboard.media(route, report)
+        before, after = (call.end(route.side).media.paused for call in (changed.before, changed.after))
+        if before != after:
+            await self._telling.peer(changed.after, route.side, "paused" if after else "back", after or before)
+
+
+def _only(caller: Caller, role: str) -> None:
+    if caller.role != role:
+        raise FrameError("wrong_role", f"only a {role} may send this")
+
+
+_WORDS = {
+    Refused.NOT_IN_CALL: "this session is not in this call",
+    Refused.CALL_ENDED: "the call has ended",
+    Refused.STALE_ATTEMPT: "the call is at another attempt",
+    Refused.STALE_NEGOTIATION: "a newer description was seen",
+    Refused.WRONG_SIDE: "the other side may send this, not yours",
+    Refused.TOO_MANY_CANDIDATES: "too many candidates wait for their description",
+}

@@ -1,0 +1,65 @@
+"""Owns what a node does beside answering: every task started here is awaited, and no failure goes unheard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from server.failures import where_raised
+
+log = structlog.get_logger()
+
+MOST_AT_ONCE = 2000
+"""Beyond so many, new errands are dropped and counted: each is something a later look does anyway."""
+
+
+class Errands:
+    """Short things to do soon, that nobody waits for; bounded, and finished before the node ends."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def start(self, what: str, errand: Coroutine[Any, Any, object]) -> None:
+        """Run it soon. Its failure is logged once under the name `what`."""
+        if len(self._running) >= MOST_AT_ONCE:
+            errand.close()
+            log.warning("errand dropped", what=what)
+            return
+        task = asyncio.create_task(self._guarded(what, errand), name=what)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _guarded(self, what: str, errand: Coroutine[Any, Any, object]) -> None:
+        try:
+            await errand
+        except Exception as error:
+            log.error("errand failed", what=what, error=type(error).__name__, where=where_raised(error))
+
+    async def finish(self, within_s: float) -> None:
+        """Wait for what is running; what takes longer is cancelled."""
+        if not self._running:
+            return
+        _done, late = await asyncio.wait(self._running, timeout=within_s)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+
+async def every(seconds: float, what: str, step: Callable[[], Awaitable[object]]) -> None:
+    """Do `step` again and again until cancelled; a failure is logged once per kind until it works again."""
+    failing: str | None = None
+    while True:
+        try:
+            await step()
+            if failing is not None:
+                log.info("works again", what=what)
+            failing = None
+        except Exception as error:
+            kind = type(error).__name__
+            if kind != failing:
+                log.error("failing", what=what, error=kind, where=where_raised(error))
+            failing = kind
+        await asyncio.sleep(seconds)

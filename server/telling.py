@@ -1,0 +1,139 @@
+"""Tells people what was decided: the herald of `matching` and `signaling` over mailboxes.
+
+There is one path for the first telling and for any repetition: read what is decided and not told, send it, remember it
+was told. Every message carries the version of what it speaks of, so a repetition or a late old state changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, cast
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from matching.model import Offer, Request, RequestState
+from matching.ports import NewsBook, OfferNews, RequestNews
+from matching.request_rules import Progress as SearchProgress
+from server.ice import IceServers
+from server.presenting import call_view, offer_view, request_view
+from server.socket import messages as wire
+from server.socket.envelope import encode
+from signaling.model import Call, Side
+from signaling.ports import CallNews, CarrierUnavailable, Sender, Version
+
+log = structlog.get_logger()
+
+Outages = tuple[type[BaseException], ...]
+
+
+class Telling:
+    """Sends news to the sessions concerned. Nothing here raises: what is not told now, a look tells later."""
+
+    def __init__(self, requests: NewsBook, calls: CallNews, sender: Sender, ice: IceServers, outages: Outages) -> None:
+        """`outages`: what the books raise when Postgres is away."""
+        self._requests = requests
+        self._calls = calls
+        self._sender = sender
+        self._ice = ice
+        self._failures: Outages = (CarrierUnavailable, *outages)
+
+    async def tell(self, request_id: UUID) -> None:
+        """Everything decided about this request and not told yet: calls first, then the request, then offers."""
+        try:
+            news = await self._requests.request_news(request_id)
+            if news is None:
+                return
+            for call in await self._calls.call_news(request_id):
+                await self._tell_call(call, news)
+            if news.untold:
+                await self._tell_request(news)
+            for offer in await self._requests.offer_news(request_id):
+                await self._tell_offer(offer, news)
+        except self._failures as error:
+            log.warning("telling waits", request=str(request_id), error=type(error).__name__)
+
+    async def _tell_call(self, call: Call, news: RequestNews) -> None:
+        version = Version(f"call:{call.id}", call.version)
+        for side in Side:
+            view = call_view(call, side, self._ice, news.now)
+            frame = wire.CallFrame(data=wire.CallChanged(call=view), call=call.id, attempt=call.attempt)
+            await self._sender.send(call.end(side).session_id, encode(frame), version=version)
+        self._calls.told_call(call)
+        log.info("call", call=str(call.id), request=str(call.request_id), state=call.state, reason=call.end_reason)
+
+    async def _tell_request(self, news: RequestNews) -> None:
+        request = news.request
+        frame = encode(wire.RequestChangedFrame(data=wire.RequestChanged(request=request_view(request))))
+        for session_id in news.sessions:
+            await self._sender.send(session_id, frame, version=Version(f"request:{request.id}", request.version))
+        self._requests.told_request(request.id, request.version)
+        _log_request(request)
+
+    async def _tell_offer(self, news: OfferNews, about: RequestNews) -> None:
+        offer = news.open.offer
+        if not news.over:
+            if offer.expires_at > about.now:
+                await self._ring(news, about)
+        else:
+            await self._withdraw(news)
+        self._requests.told_offer(offer)
+
+    async def _ring(self, news: OfferNews, about: RequestNews) -> None:
+        frame = encode(wire.OfferFrame(data=wire.Offered(offer=offer_view(news.open, about.now))))
+        for session_id in news.sessions:
+            await self._sender.send(session_id, frame, version=_version(news.open.offer))
+
+    async def _withdraw(self, news: OfferNews) -> None:
+        """To every session of theirs but the one that has the call: that one knows better."""
+        offer = news.open.offer
+        assert offer.reason is not None
+        data = wire.OfferWithdrawn(request_id=offer.request_id, epoch=offer.epoch, reason=offer.reason.value)
+        frame = encode(wire.OfferWithdrawnFrame(data=data))
+        for session_id in news.sessions:
+            if session_id != offer.session_id:
+                await self._sender.send(session_id, frame, version=_version(offer))
+
+    async def progress(self, request: Request, progress: SearchProgress) -> None:
+        """How the search goes, to whoever listens now."""
+        try:
+            news = await self._requests.request_news(request.id)
+            note = wire.Note(code=cast(Any, progress.note))
+            data = wire.Progress(request_id=request.id, asked=progress.asked, note=note)
+            for session_id in news.sessions if news else ():
+                await self._sender.send_unnumbered(session_id, encode(wire.ProgressFrame(data=data)))
+        except self._failures as error:
+            log.warning("progress not told", request=str(request.id), error=type(error).__name__)
+
+    async def moved(self, call: Call, side: Side, old_session: UUID) -> None:
+        """The session a side was moved away from hears that the call is over there."""
+        view = call_view(call, side, self._ice, call.created_at)
+        over = msgspec.structs.replace(
+            view, state="ended", end_reason="moved", end_by="me", ice_servers=[], ice_expires_at=None
+        )
+        frame = wire.CallFrame(data=wire.CallChanged(call=over), call=call.id, attempt=call.attempt - 1)
+        await self._send_or_log(old_session, encode(frame))
+
+    async def peer(self, call: Call, side: Side, state: Literal["away", "back", "paused"], cause: str | None) -> None:
+        """The other side hears how this side is."""
+        frame = wire.PeerFrame(data=wire.Peer(state=state, cause=cause), call=call.id, attempt=call.attempt)
+        await self._send_or_log(call.end(side.other).session_id, encode(frame))
+
+    async def _send_or_log(self, session_id: UUID, frame: bytes) -> None:
+        try:
+            await self._sender.send(session_id, frame)
+        except CarrierUnavailable as error:
+            log.warning("not told", session=str(session_id), error=type(error).__name__)
+
+
+def _version(offer: Offer) -> Version:
+    subject = f"offer:{offer.request_id}:{offer.epoch}:{offer.wave}"
+    return Version(subject, 1 if offer.outcome is None else 2)
+
+
+def _log_request(request: Request) -> None:
+    known = {"request": str(request.id), "state": request.state, "epoch": request.epoch, "asked": request.asked}
+    if request.state is RequestState.ENDED:
+        log.info("request", **known, outcome=request.outcome)
+    else:
+        log.info("request", **known)
