@@ -15,6 +15,7 @@ import structlog
 from aiohttp import web
 
 from server.auth import Caller
+from server.failures import where_raised
 from server.socket import metrics
 from server.socket.conversation import Snapshot
 from server.socket.envelope import Head, call_is_over, encode, numbered, read_head, read_offer
@@ -158,8 +159,9 @@ class Connection:
         try:
             head = read_head(message)
             self._note_meaning(seq, head)
-        except msgspec.DecodeError:
-            _log.exception("a mailbox message is not of the contract", session_id=str(self.session_id))
+        except msgspec.DecodeError as error:
+            where = where_raised(error)
+            _log.error("a mailbox message is not of the contract", session_id=str(self.session_id), where=where)
             return "unknown"
         return head.type
 

@@ -12,6 +12,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from server.auth import Caller, Suspended, Unauthorized
 from server.errors import ApiError
+from server.failures import where_raised
 from server.socket.connection import Connection, shut_socket
 from server.socket.envelope import BadFrame, decode_hello
 from server.socket.hub import Hub
@@ -147,7 +148,7 @@ class SocketEndpoint:
         except Suspended:
             raise _Refused(Close.SUSPENDED) from None
         except Exception as error:
-            _log.error("a hello could not be judged", error=type(error).__name__, exc_info=error)
+            _log.error("a hello could not be judged", error=type(error).__name__, where=where_raised(error))
             raise _Refused(Close.TRY_AGAIN_LATER) from None
         if caller.device_id != hello.device_id:
             raise _Refused(Close.UNAUTHORIZED)

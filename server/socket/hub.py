@@ -12,6 +12,7 @@ import structlog
 from aiohttp import web
 
 from server.auth import Caller
+from server.failures import where_raised
 from server.socket import metrics
 from server.socket.connection import Clock, Connection
 from server.socket.conversation import Conversation, Snapshot
@@ -328,7 +329,7 @@ class Hub:
             self._report("chore", error)
 
     def _report(self, doing: str, error: Exception) -> None:
-        _log.error("the hub failed at something", doing=doing, error=type(error).__name__, exc_info=error)
+        _log.error("the hub failed at something", doing=doing, error=type(error).__name__, where=where_raised(error))
 
 
 def _how(claim: Claim, resume: tuple[str, int] | None) -> str:

@@ -11,6 +11,7 @@ import structlog
 from aiohttp import WSMsgType, web
 
 from server.auth import Suspended, Unauthorized
+from server.failures import where_raised
 from server.routing import Authenticates
 from server.socket import metrics
 from server.socket.connection import Clock, Connection
@@ -187,7 +188,9 @@ class Reader:
 
     def _report(self, doing: str, error: Exception) -> None:
         session_id = str(self._connection.session_id)
-        _log.error("a frame failed", doing=doing, session_id=session_id, error=type(error).__name__, exc_info=error)
+        _log.error(
+            "a frame failed", doing=doing, session_id=session_id, error=type(error).__name__, where=where_raised(error)
+        )
 
     async def _transport(self, frame: AckFrame | PingFrame | TokenFrame) -> None:
         """Frames about the socket itself."""
