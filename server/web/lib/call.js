@@ -1,0 +1,249 @@
+/**
+ * One call as this side lives it: builds a peer connection for each attempt, carries chat and controls twice (socket and
+ * data channel, one id), renews ICE credentials, and asks for a new attempt when the connection cannot be repaired.
+ *
+ * Events: `change` (the contract's call), `track` (remote MediaStreamTrack), `attempt` (a new connection is being built:
+ * forget old tracks), `chat` (data), `control` (data), `peer` (data), `link` (connectionState), `ended` (call), `doubt` (the
+ * server refused us: its end may have been missed).
+ */
+import { ApiError } from "./api.js";
+import { pause } from "./backoff.js";
+import { Emitter } from "./emitter.js";
+import { uuid7 } from "./ids.js";
+import { Peer } from "./peer.js";
+
+const SIGNALS = ["description", "candidate"];
+const WORDS = ["chat", "control"];
+const RENEW_ICE_BEFORE_MS = 60_000;
+const REMEMBERED_IDS = 500;
+const EARLY_AT_MOST = 80;
+const LOST_SIGNALS_MS = 1500;
+
+export class Call extends Emitter {
+  #socket;
+  #api;
+  #media;
+  #peer = null;
+  #early = [];
+  #heardIds = new Set();
+  #stopListening;
+  #iceTimer = null;
+  #rejoining = null;
+  #closed = false;
+  #prepared = false;
+
+  /**
+   * `media` is a `LocalMedia`, complete when the promise `prepared` is (it must not reject); signals that come before are
+   * kept. `rejoin`: a connection of this attempt existed before (page load, other tab) and is lost.
+   */
+  constructor({ socket, api, media, view, rejoin = false, prepared = Promise.resolve() }) {
+    super();
+    this.#socket = socket;
+    this.#api = api;
+    this.#media = media;
+    this.view = view;
+    this.#stopListening = this.#listen();
+    this.#scheduleIce();
+    this.#begin(prepared, rejoin);
+  }
+
+  async #begin(prepared, rejoin) {
+    await prepared;
+    this.#prepared = true;
+    if (this.#closed) return;
+    if (rejoin) this.rejoin();
+    else this.#build();
+  }
+
+  get id() {
+    return this.view.id;
+  }
+
+  get ended() {
+    return this.view.state === "ended";
+  }
+
+  /** The live RTCPeerConnection, or null. */
+  get pc() {
+    return this.#peer?.pc ?? null;
+  }
+
+  /** The server's newer view of this call. An older one (an HTTP reply overtaken by the socket) changes nothing. */
+  update(view) {
+    if (this.#closed || view.attempt < this.view.attempt || this.ended) return;
+    this.view = view;
+    if (view.state === "ended") {
+      this.close();
+      this.emit("ended", view);
+      return;
+    }
+    if (this.#mustBuild(view.attempt)) this.#build();
+    this.#scheduleIce();
+    this.emit("change", view);
+  }
+
+  #mustBuild(attempt) {
+    if (!this.#prepared || attempt === this.#peer?.attempt) return false;
+    return !(this.#rejoining && attempt <= this.#rejoining);
+  }
+
+  /** A snapshot arrived. `resumed: false` means that signals may be lost: what they were to build must be built anew. */
+  async resynchronize(view, resumed) {
+    this.update(view);
+    if (this.#closed || !this.#prepared) return;
+    if (!this.#peer) {
+      this.rejoin();
+      return;
+    }
+    this.#peer.repeatReport();
+    if (resumed || this.#peer.connected) return;
+    const { attempt } = this.#peer;
+    await pause(LOST_SIGNALS_MS);
+    if (this.#peer?.attempt === attempt && !this.#peer.connected) this.rejoin();
+  }
+
+  /** Free text or a phrase's code. Gives the message's id; rejects when neither way carried it. */
+  async chat(data) {
+    return this.#sayTwice("chat", data);
+  }
+
+  async control(name, value) {
+    return this.#sayTwice("control", { name, value });
+  }
+
+  refreshTracks() {
+    return this.#peer?.refreshTracks();
+  }
+
+  /** Ends the call for both: `done`, `left` (before anything was seen) or `technical`. Gives the ended call. */
+  async end(reason) {
+    const { call } = await this.#api.post(`/v1/calls/${this.id}/end`, { reason }, { repeatable: true });
+    this.update(call);
+    return call;
+  }
+
+  /** Asks for the next attempt, because this side has no connection of the present one. Both then build anew. */
+  async rejoin() {
+    if (this.#closed || this.#rejoining) return;
+    this.#rejoining = this.view.attempt;
+    try {
+      const { call } = await this.#api.post(`/v1/calls/${this.id}/rejoin`, { attempt: this.#rejoining }, { repeatable: true });
+      this.#rejoining = null;
+      this.update(call);
+    } catch (error) {
+      this.#rejoining = null;
+      this.#explain(error);
+    }
+  }
+
+  /** Lets everything go; the call itself may live on for the server. */
+  close() {
+    this.#closed = true;
+    clearTimeout(this.#iceTimer);
+    this.#stopListening();
+    this.#peer?.close();
+    this.#socket.forgetCall(this.id);
+  }
+
+  // Frames of this call.
+
+  #listen() {
+    const mine = (handle) => (data, frame) => frame.call === this.id && handle(frame);
+    const stops = [
+      ...SIGNALS.map((type) => this.#socket.on(type, mine((frame) => this.#signal(frame)))),
+      ...WORDS.map((type) => this.#socket.on(type, mine((frame) => this.#words(frame)))),
+      this.#socket.on("peer", (data, frame) => (frame.call ?? this.id) === this.id && this.emit("peer", data)),
+    ];
+    return () => stops.forEach((stop) => stop());
+  }
+
+  #signal(frame) {
+    if (frame.attempt === this.#peer?.attempt) this.#peer.receive(frame.type, frame.data);
+    else if (frame.attempt > (this.#peer?.attempt ?? 0)) {
+      this.#early = [...this.#early, frame].slice(-EARLY_AT_MOST); // `call` with that attempt is on its way
+    }
+  }
+
+  #words(frame) {
+    if (frame.id) {
+      if (this.#heardIds.has(frame.id)) return;
+      this.#remember(frame.id);
+    }
+    this.emit(frame.type, frame.data ?? {});
+  }
+
+  #remember(id) {
+    this.#heardIds.add(id);
+    if (this.#heardIds.size > REMEMBERED_IDS) this.#heardIds.delete(this.#heardIds.values().next().value);
+  }
+
+  async #sayTwice(type, data) {
+    const id = uuid7();
+    const frame = { type, id, data, call: this.id, attempt: this.view.attempt };
+    const went = this.#peer?.say(frame) ?? false;
+    const sent = this.#socket.send(type, data, { id, call: this.id, attempt: this.view.attempt });
+    if (!went) await sent;
+    return id;
+  }
+
+  // Attempts.
+
+  #build() {
+    this.#peer?.close();
+    const { attempt } = this.view;
+    this.#socket.forgetCall(this.id, attempt);
+    this.emit("attempt", attempt);
+    const peer = new Peer({
+      view: this.view,
+      media: this.#media,
+      send: (type, data) => this.#sendSignal(attempt, type, data),
+      renewIce: () => this.#renewIce(),
+    });
+    this.#peer = peer;
+    peer.on("track", (track) => this.emit("track", track));
+    peer.on("frame", (frame) => this.#words(frame));
+    peer.on("state", (state) => this.emit("link", state));
+    peer.on("beyond_repair", () => this.rejoin());
+    const early = this.#early.filter((frame) => frame.attempt === attempt);
+    this.#early = this.#early.filter((frame) => frame.attempt > attempt);
+    for (const { type, data } of early) peer.receive(type, data);
+  }
+
+  /** Refusals are for the log only: a stale signal is superseded by what is on its way to us. */
+  #sendSignal(attempt, type, data) {
+    if (this.#closed || attempt !== this.#peer?.attempt) return;
+    const replaces = type === "media" ? "media" : null;
+    this.#socket.send(type, data, { call: this.id, attempt, replaces }).catch(({ code }) => {
+      if (code !== "superseded" && code !== "call_ended") console.info(`${type} was not taken: ${code}`);
+    });
+  }
+
+  // ICE credentials.
+
+  #scheduleIce() {
+    clearTimeout(this.#iceTimer);
+    if (!this.view.ice_expires_at) return;
+    const leftMs = Date.parse(this.view.ice_expires_at) - this.#socket.serverNow();
+    const waitMs = Math.max(leftMs - RENEW_ICE_BEFORE_MS, Math.min(leftMs, RENEW_ICE_BEFORE_MS) / 2, 5000);
+    this.#iceTimer = setTimeout(() => this.#renewIce(), Math.min(waitMs, 2 ** 31 - 1));
+  }
+
+  async #renewIce() {
+    if (this.#closed) return;
+    try {
+      const { ice_servers, expires_at } = await this.#api.post(`/v1/calls/${this.id}/ice`, {}, { repeatable: true, tries: 2 });
+      this.view = { ...this.view, ice_servers, ice_expires_at: expires_at };
+      this.#peer?.configure(this.view);
+    } catch (error) {
+      this.#explain(error);
+    }
+    if (!this.#closed) this.#scheduleIce();
+  }
+
+  /** The server no longer knows this call as ours: its end was missed. Anything else is tried again by its own timer. */
+  #explain(error) {
+    const isOver = error instanceof ApiError && [403, 404, 409, 410].includes(error.status);
+    if (isOver) this.emit("doubt", error.code);
+    else console.info("the call could not be renewed now:", error.message);
+  }
+}

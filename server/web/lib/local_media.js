@@ -1,0 +1,131 @@
+/**
+ * The camera and microphone of this device, and why they are not there when they are not.
+ *
+ * Events: `change` (the tracks are other ones now), `lost` (kind: unplugged or taken by another program).
+ */
+import { Emitter } from "./emitter.js";
+
+const AUDIO = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+const VIDEO = {
+  facingMode: { ideal: "environment" }, // what is in front of the person, not their face
+  width: { ideal: 1280 },
+  height: { ideal: 720 },
+  frameRate: { ideal: 30 },
+};
+
+/** Why a camera or microphone cannot be had: refused | missing | busy | insecure. */
+export class MediaProblem extends Error {
+  constructor(kind, reason, cause) {
+    super(`${kind} ${reason}`, { cause });
+    this.name = "MediaProblem";
+    this.kind = kind;
+    this.reason = reason;
+  }
+}
+
+const REASONS = {
+  NotAllowedError: "refused",
+  SecurityError: "refused",
+  NotFoundError: "missing",
+  OverconstrainedError: "missing",
+  NotReadableError: "busy",
+  AbortError: "busy",
+};
+
+async function open(kind, constraints) {
+  if (!navigator.mediaDevices?.getUserMedia) throw new MediaProblem(kind, "insecure");
+  try {
+    return await navigator.mediaDevices.getUserMedia(constraints);
+  } catch (error) {
+    throw new MediaProblem(kind, REASONS[error.name] ?? "busy", error);
+  }
+}
+
+export class LocalMedia extends Emitter {
+  audio = null;
+  video = null;
+  stream = null;
+  #muted = false;
+  #opening = null;
+
+  get muted() {
+    return this.#muted;
+  }
+
+  /** Own side only: the other side hears silence, the connection stays. */
+  setMuted(muted) {
+    this.#muted = muted;
+    if (this.audio) this.audio.enabled = !muted;
+  }
+
+  /**
+   * Camera and microphone with one question to the person. Gives the problem with the microphone, or null: without it
+   * one can still be helped. Throws `MediaProblem` when there is no camera.
+   */
+  async openCamera() {
+    if (this.video?.readyState === "live") return null;
+    try {
+      this.#keep(await open("camera", { audio: AUDIO, video: VIDEO }));
+      return null;
+    } catch (error) {
+      if (error.reason === "insecure") throw error;
+      return this.#openApart();
+    }
+  }
+
+  async #openApart() {
+    const camera = await open("camera", { video: VIDEO });
+    this.#keep(camera);
+    try {
+      await this.openMicrophone();
+      return null;
+    } catch (problem) {
+      return problem;
+    }
+  }
+
+  /** Throws `MediaProblem`. Asked twice at once, it opens one. */
+  async openMicrophone() {
+    if (this.audio?.readyState === "live") return;
+    this.#opening ??= open("microphone", { audio: AUDIO }).finally(() => {
+      this.#opening = null;
+    });
+    this.#keep(await this.#opening);
+  }
+
+  /** Turns the camera's light on or off. Gives whether it has one. */
+  async setTorch(on) {
+    if (!this.video?.getCapabilities?.().torch) return false;
+    await this.video.applyConstraints({ advanced: [{ torch: on }] });
+    return true;
+  }
+
+  async setZoom(factor) {
+    const range = this.video?.getCapabilities?.().zoom;
+    if (!range) return false;
+    await this.video.applyConstraints({ advanced: [{ zoom: Math.min(Math.max(factor, range.min), range.max) }] });
+    return true;
+  }
+
+  close() {
+    for (const track of [this.audio, this.video]) {
+      if (!track) continue;
+      track.onended = null;
+      track.stop();
+    }
+    this.audio = this.video = this.stream = null;
+    this.#muted = false;
+  }
+
+  #keep(stream) {
+    for (const track of stream.getTracks()) {
+      if (this[track.kind] === track) continue;
+      this[track.kind]?.stop();
+      this[track.kind] = track;
+      track.onended = () => this.emit("lost", track.kind);
+    }
+    if (this.audio) this.audio.enabled = !this.#muted;
+    this.stream = new MediaStream([this.audio, this.video].filter(Boolean));
+    this.emit("change");
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * What every page has: one state at a time, shown, spoken and focused; a line for the network; a screen kept awake.
+ *
+ * `body[data-state]` is the state; sections with `data-view="a b"` show in states a and b. When the focused control
+ * disappears with its section, focus goes to the heading of the new one, so that a keyboard never falls off the page.
+ */
+import { Announcer } from "./speech.js";
+import { Sounds } from "./sounds.js";
+import { fillPage, say } from "./words.js";
+
+const NETWORK_SAID_AFTER_MS = 2500;
+const DOUBLE_TAP_MS = 600;
+
+export class Page {
+  sounds = new Sounds();
+  #announcer = new Announcer();
+  #status = document.getElementById("status");
+  #network = document.getElementById("network");
+  #networkTimer = null;
+  #enteredAt = 0;
+  #wakeLock = null;
+
+  constructor() {
+    fillPage();
+    document.addEventListener("visibilitychange", () => this.#wakeLock && this.stayAwake(true));
+  }
+
+  get state() {
+    return document.body.dataset.state;
+  }
+
+  /** Shows a state and speaks its sentence (null: leave words as they are; `quiet`: show only). */
+  enter(state, sentence = null, { urgent = false, quiet = false } = {}) {
+    const isNew = state !== this.state;
+    if (isNew) {
+      document.body.dataset.state = state;
+      this.#enteredAt = performance.now();
+      this.#showSections(state);
+    }
+    if (sentence !== null) {
+      this.status(sentence);
+      if (!quiet) this.speak(sentence, { urgent });
+    }
+  }
+
+  /** Words on the screen only: for what changes every second. */
+  status(text) {
+    this.#status.textContent = text;
+  }
+
+  speak(text, options) {
+    this.#announcer.say(text, options);
+  }
+
+  /** A click handler; the second half of a double click that lands on a page just changed is not meant for it. */
+  onClick(id, handler) {
+    document.getElementById(id).addEventListener("click", (event) => {
+      if (event.detail > 1 && performance.now() - this.#enteredAt < DOUBLE_TAP_MS) return;
+      handler(event);
+    });
+  }
+
+  /** The line about the network: a short gap is nobody's business, a longer one is shown and spoken. */
+  online(isOnline) {
+    clearTimeout(this.#networkTimer);
+    if (isOnline) {
+      if (!this.#network.hidden) this.speak(say("network_back"));
+      this.#network.hidden = true;
+      return;
+    }
+    this.#networkTimer = setTimeout(() => {
+      if (!this.#network.hidden) return;
+      this.#network.textContent = say("network_lost");
+      this.#network.hidden = false;
+      this.speak(say("network_lost"), { urgent: true });
+    }, NETWORK_SAID_AFTER_MS);
+  }
+
+  networkSettled() {
+    clearTimeout(this.#networkTimer);
+    this.#network.hidden = true;
+  }
+
+  /** Keeps a phone from locking itself while somebody waits or talks. */
+  async stayAwake(awake) {
+    try {
+      if (awake && document.visibilityState === "visible") this.#wakeLock = (await navigator.wakeLock?.request("screen")) ?? null;
+      if (!awake) await this.#wakeLock?.release();
+    } catch (error) {
+      console.info("the screen may go dark:", error.name); // low battery, or not allowed: a comfort, not a need
+    }
+    if (!awake) this.#wakeLock = null;
+  }
+
+  #showSections(state) {
+    const focused = document.activeElement;
+    let shown = null;
+    for (const section of document.querySelectorAll("[data-view]")) {
+      section.hidden = !section.dataset.view.split(" ").includes(state);
+      if (!section.hidden) shown ??= section;
+    }
+    const lost = !focused || focused === document.body || focused.closest("[hidden]");
+    if (lost) shown?.querySelector("h2")?.focus({ preventScroll: true });
+    scrollTo({ top: 0 });
+  }
+}
+
+/** Shows an element or not, by id. */
+export function show(id, visible) {
+  document.getElementById(id).hidden = !visible;
+}

@@ -1,0 +1,365 @@
+/**
+ * The eyeline.v1 connection: one session's socket, kept alive and resumed for as long as the page wants it.
+ *
+ * The page hears of every server message exactly once and in order, and what it sends is sent again after a reconnect
+ * until the server has answered. How that is done is the contract's chapter "The socket".
+ *
+ * Events: every server message under its own type as `(data, frame)`; besides
+ * `state` (`connecting` | `online` | `waiting` | `stopped`, reason?) — reasons: signed_out, suspended, taken_over,
+ * bad_frame, frame_too_large, closed.
+ */
+import { ApiError, NetworkError } from "./api.js";
+import { Backoff } from "./backoff.js";
+import { afterClose } from "./close_codes.js";
+import { Emitter } from "./emitter.js";
+import { Heartbeat } from "./heartbeat.js";
+import { uuid7 } from "./ids.js";
+import { FrameError, Outbox } from "./outbox.js";
+
+export const SUBPROTOCOL = "eyeline.v1";
+
+const OPENING_MS = 10_000;
+const ACK_AFTER_MS = 150;
+const STEADY_MS = 10_000;
+const RENEW_BEFORE_MS = 60_000;
+const RENEW_AGAIN_MS = 5_000;
+
+/** At or below the snapshot's seq these are already in the snapshot, and change nothing. */
+const STATE_TYPES = new Set(["request", "progress", "offer", "call", "standby", "someone_free"]);
+
+export class EyelineSocket extends Emitter {
+  #url;
+  #session;
+  #feed;
+  #backoff;
+  #outbox = new Outbox();
+  #heartbeat;
+
+  #ws = null;
+  #state = "stopped";
+  #reason = "closed";
+  #incarnation = null;
+  #seq = 0;
+  #snapshotSeq = 0;
+  #acked = 0;
+  #clockOffsetMs = 0;
+  #maxFrameBytes = 64 * 1024;
+  #renewedSinceWelcome = false;
+  #discardedSinceSteady = false;
+  #resumeAt = 0;
+
+  #openingTimer = null;
+  #reconnectTimer = null;
+  #steadyTimer = null;
+  #ackTimer = null;
+  #tokenTimer = null;
+  #stopListening = () => {};
+
+  /**
+   * `session` gives `accessToken`, `deviceId`, `renew(stale)` and the event `renewed`. A `feed` (the admin page's live
+   * figures) has no mailbox: its first message stands for the welcome.
+   */
+  constructor({ session, path = "/v1/ws", feed = false, random = Math.random }) {
+    super();
+    this.#url = new URL(path, location.href);
+    this.#url.protocol = this.#url.protocol === "https:" ? "wss:" : "ws:";
+    this.#session = session;
+    this.#feed = feed;
+    this.#backoff = new Backoff(random);
+    this.#heartbeat = new Heartbeat({ ping: () => this.#ping(), dead: () => this.#lose() });
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  /** Why it is stopped. */
+  get reason() {
+    return this.#reason;
+  }
+
+  /** The server's clock now, in ms since 1970, however wrong this device's own is. */
+  serverNow() {
+    return Date.now() + this.#clockOffsetMs;
+  }
+
+  start() {
+    if (this.#state !== "stopped") return;
+    this.#listen();
+    this.#renewedSinceWelcome = false;
+    this.#connect();
+  }
+
+  /** After 4409 the person chose this tab: take the session back. A page that was away starts from the snapshot. */
+  useHere() {
+    this.#incarnation = null;
+    this.start();
+  }
+
+  /** Leaves for good: nothing is kept for later. */
+  stop(reason = "closed") {
+    this.#outbox.clear("closed");
+    this.#halt(reason);
+    this.#drop(1000);
+  }
+
+  /**
+   * Sends a message the server must answer, now or after the next reconnect. Resolves when acknowledged; rejects with
+   * `FrameError` when refused, superseded or given up. `replaces`: see `Outbox.add`.
+   */
+  send(type, data, { id = uuid7(), call, attempt, replaces } = {}) {
+    const frame = { type, id, data, call, attempt };
+    if (new Blob([JSON.stringify(frame)]).size >= this.#maxFrameBytes) {
+      const refused = Promise.reject(new FrameError({ code: "too_large" }));
+      refused.catch(() => {});
+      return refused;
+    }
+    const settled = this.#outbox.add(frame, { replaces });
+    if (this.#state === "online") this.#write(frame);
+    return settled;
+  }
+
+  /** Drops what is unacknowledged of a call that is over (or of its earlier attempts). */
+  forgetCall(callId, beforeAttempt) {
+    this.#outbox.forgetCall(callId, beforeAttempt);
+  }
+
+  // The connection's own life.
+
+  #connect() {
+    this.#become("connecting");
+    const ws = new WebSocket(this.#url, SUBPROTOCOL);
+    this.#ws = ws;
+    this.#openingTimer = setTimeout(() => this.#lose(), OPENING_MS);
+    ws.onopen = () => this.#hello(ws);
+    ws.onmessage = ({ data }) => ws === this.#ws && this.#receive(data);
+    ws.onclose = ({ code }) => ws === this.#ws && this.#closed(code);
+  }
+
+  #hello(ws) {
+    if (ws !== this.#ws) return;
+    const resume = this.#incarnation ? { incarnation: this.#incarnation, seq: this.#seq } : undefined;
+    this.#acked = this.#seq;
+    this.#write({ type: "hello", data: { token: this.#session.accessToken ?? "", device_id: this.#session.deviceId, resume } });
+  }
+
+  /** The socket is dead although nobody said so: do not wait for the browser to find out. */
+  #lose() {
+    this.#drop(4000);
+    this.#closed(4000);
+  }
+
+  #drop(code) {
+    const ws = this.#ws;
+    this.#ws = null;
+    if (ws && ws.readyState <= WebSocket.OPEN) ws.close(code);
+  }
+
+  #closed(code) {
+    this.#ws = null;
+    this.#clearTimers();
+    const { action, reason, slow } = afterClose(code);
+    if (slow) this.#backoff.slow();
+    if (action === "stop") this.#halt(reason);
+    else if (action === "renew") this.#renewAndResume();
+    else if (action === "discard") this.#discardAndResume(reason);
+    else this.#resumeLater();
+  }
+
+  #resumeLater() {
+    const waitMs = Math.max(this.#backoff.nextMs(), this.#resumeAt - Date.now());
+    this.#resumeAt = 0;
+    this.#become("waiting");
+    this.#reconnectTimer = setTimeout(() => this.#connect(), waitMs);
+  }
+
+  async #renewAndResume() {
+    if (this.#renewedSinceWelcome) return this.#halt("signed_out");
+    this.#renewedSinceWelcome = true;
+    this.#become("waiting");
+    try {
+      await this.#session.renew();
+    } catch (error) {
+      if (this.#state !== "waiting") return undefined;
+      if (error instanceof ApiError && error.status === 401) return this.#halt("signed_out");
+      if (error instanceof ApiError && error.status === 403) return this.#halt("suspended");
+      this.#renewedSinceWelcome = false; // no answer is no verdict
+      return this.#resumeLater();
+    }
+    if (this.#state === "waiting") this.#connect();
+    return undefined;
+  }
+
+  #discardAndResume(reason) {
+    if (this.#discardedSinceSteady) return this.#halt(reason);
+    this.#discardedSinceSteady = true;
+    this.#outbox.discardOldest(reason);
+    return this.#resumeLater();
+  }
+
+  #halt(reason) {
+    this.#clearTimers();
+    this.#stopListening();
+    this.#reason = reason;
+    this.#become("stopped");
+  }
+
+  #clearTimers() {
+    for (const timer of [this.#openingTimer, this.#reconnectTimer, this.#steadyTimer, this.#ackTimer, this.#tokenTimer]) {
+      clearTimeout(timer);
+    }
+    this.#ackTimer = null;
+    this.#heartbeat.stop();
+  }
+
+  #become(state) {
+    if (state === this.#state && state !== "stopped") return;
+    this.#state = state;
+    this.emit("state", state, state === "stopped" ? this.#reason : null);
+  }
+
+  /** The browser's hints are never trusted alone: they only make us look sooner. */
+  #listen() {
+    const hurry = () => {
+      if (this.#state === "online") this.#heartbeat.probe();
+      if (this.#state === "waiting" && this.#resumeAt < Date.now() && !this.#renewedSinceWelcome) {
+        clearTimeout(this.#reconnectTimer);
+        this.#connect();
+      }
+    };
+    const visible = () => document.visibilityState === "visible" && hurry();
+    const probe = () => this.#state === "online" && this.#heartbeat.probe();
+    const renewed = this.#session.on("renewed", (token) => this.#tellToken(token));
+    addEventListener("online", hurry);
+    addEventListener("offline", probe);
+    document.addEventListener("visibilitychange", visible);
+    this.#stopListening = () => {
+      removeEventListener("online", hurry);
+      removeEventListener("offline", probe);
+      document.removeEventListener("visibilitychange", visible);
+      renewed();
+      this.#stopListening = () => {};
+    };
+  }
+
+  // What comes in.
+
+  #receive(text) {
+    this.#heartbeat.heard();
+    let frame;
+    try {
+      frame = JSON.parse(text);
+    } catch {
+      return this.#lose();
+    }
+    if (this.#feed && this.#state === "connecting") this.#online();
+    if (frame.type === "welcome") return this.#welcome(frame.data);
+    if (typeof frame.seq === "number" && !this.#feed && !this.#inOrder(frame)) return undefined;
+    return this.#dispatch(frame);
+  }
+
+  #inOrder(frame) {
+    if (this.#incarnation === null || frame.seq <= this.#seq) return false; // had it already
+    if (frame.seq > this.#seq + 1) {
+      this.#lose(); // a hole: the resume names the last number we have, and fills it
+      return false;
+    }
+    this.#seq = frame.seq;
+    frame.replayed = frame.seq <= this.#snapshotSeq;
+    this.#acknowledgeSoon(frame.type === "offer");
+    return !(frame.replayed && STATE_TYPES.has(frame.type));
+  }
+
+  #dispatch(frame) {
+    const data = frame.data ?? {};
+    if (frame.type === "ack") this.#outbox.settle(data.id ?? frame.id);
+    else if (frame.type === "error") this.#refused(data);
+    else if (frame.type === "pong") this.#setClock(data.now);
+    else if (frame.type === "drain") this.#drain(data);
+    else this.emit(frame.type, data, frame);
+  }
+
+  /** Also in the middle of a connection: the server began a new incarnation, this is where it starts. */
+  #welcome(data) {
+    this.#incarnation = data.incarnation;
+    if (!data.resumed) this.#seq = this.#acked = data.seq;
+    this.#snapshotSeq = data.seq;
+    this.#setClock(data.now);
+    this.#maxFrameBytes = data.limits?.frame_bytes ?? this.#maxFrameBytes;
+    if (this.#state === "connecting") this.#online(data.heartbeat_s, data.token_expires_at);
+    this.emit("welcome", data, { type: "welcome", data });
+  }
+
+  #online(heartbeatS = 5, tokenExpiresAt = null) {
+    clearTimeout(this.#openingTimer);
+    this.#renewedSinceWelcome = false;
+    this.#heartbeat.start(heartbeatS * 1000);
+    if (tokenExpiresAt) this.#renewBefore(Date.parse(tokenExpiresAt) - this.serverNow());
+    this.#steadyTimer = setTimeout(() => {
+      this.#backoff.reset();
+      this.#discardedSinceSteady = false;
+    }, STEADY_MS);
+    for (const frame of this.#outbox.frames()) this.#write(frame); // before anybody hears and says more
+    this.#become("online");
+  }
+
+  #refused(data) {
+    if (data.id && this.#outbox.has(data.id)) this.#outbox.refuse(data.id, data);
+    else this.emit("error", data);
+  }
+
+  #drain({ resume_in_ms: waitMs }) {
+    this.#resumeAt = Date.now() + waitMs;
+    clearTimeout(this.#reconnectTimer);
+    this.#reconnectTimer = setTimeout(() => this.#lose(), waitMs); // if the close never comes
+    this.emit("drain", { resume_in_ms: waitMs });
+  }
+
+  #setClock(now) {
+    if (now) this.#clockOffsetMs = Date.parse(now) - Date.now();
+  }
+
+  // What goes out.
+
+  #write(frame) {
+    if (this.#ws?.readyState !== WebSocket.OPEN) return;
+    if (this.#incarnation !== null && this.#seq > this.#acked && frame.type !== "hello") {
+      frame = { ...frame, ack: this.#seq };
+      this.#acked = this.#seq;
+      clearTimeout(this.#ackTimer);
+      this.#ackTimer = null;
+    }
+    this.#ws.send(JSON.stringify(frame));
+  }
+
+  #ping() {
+    this.#write({ type: "ping", data: {} });
+  }
+
+  /** Coalesced; an offer (whose push waits for it) and a hidden page (whose timers crawl) answer at once. */
+  #acknowledgeSoon(urgent) {
+    const now = () => {
+      this.#ackTimer = null;
+      if (this.#seq > this.#acked) this.#write({ type: "ack", data: {} });
+    };
+    if (urgent || document.visibilityState === "hidden") now();
+    else this.#ackTimer ??= setTimeout(now, ACK_AFTER_MS);
+  }
+
+  #renewBefore(expiresInMs) {
+    const waitMs = expiresInMs > 2 * RENEW_BEFORE_MS ? expiresInMs - RENEW_BEFORE_MS : expiresInMs / 2;
+    this.#renewAfter(Math.min(Math.max(waitMs, 1000), 2 ** 31 - 1));
+  }
+
+  #renewAfter(waitMs) {
+    clearTimeout(this.#tokenTimer);
+    const again = (error) => error instanceof NetworkError && this.#state === "online" && this.#renewAfter(RENEW_AGAIN_MS);
+    this.#tokenTimer = setTimeout(() => this.#session.renew().catch(again), waitMs);
+  }
+
+  #tellToken(token) {
+    if (this.#state !== "online") return;
+    this.send("token", { token }, { replaces: "token" });
+    this.#renewBefore(Date.parse(this.#session.expiresAt) - this.serverNow());
+  }
+}

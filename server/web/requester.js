@@ -1,0 +1,421 @@
+/** The requester's page: one button, and true words about what happens after it. */
+import { Account } from "./lib/account.js";
+import { ApiError, NetworkError } from "./lib/api.js";
+import { Calls } from "./lib/calls.js";
+import { CallView } from "./lib/call_view.js";
+import { uuid7 } from "./lib/ids.js";
+import { LocalMedia } from "./lib/local_media.js";
+import { Page, show } from "./lib/page.js";
+import { EyelineSocket } from "./lib/socket.js";
+import { Waiting } from "./lib/waiting.js";
+import { say } from "./lib/words.js";
+
+const BACK_TO_REST_MS = 6000;
+const PERMISSION_WORDS_AFTER_MS = 600;
+const STATES = ["waiting", "connecting", "in_call", "ended"];
+
+class RequesterPage {
+  #page = new Page();
+  #media = new LocalMedia();
+  #account = new Account(this.#page, "requester");
+  #api = this.#account.api;
+  #socket = new EyelineSocket({ session: this.#account.session });
+  #calls = new Calls({ socket: this.#socket, api: this.#api, media: this.#media, prepare: (view) => this.#prepare(view) });
+  #view = new CallView(this.#page, this.#media);
+  #waiting = new Waiting(this.#page);
+  #request = null;
+  #mode = "video";
+  #key = null;
+  #lastCallId = null;
+  #restTimer = null;
+  #said = "";
+
+  start() {
+    this.#expose();
+    this.#listenToPerson();
+    this.#listenToServer();
+    this.#account.on("user", () => this.#socket.start());
+    this.#account.on("signed_out", () => this.#reset());
+    this.#account.on("trouble", (words) => this.#problem(words, []));
+    this.#media.on("lost", (kind) => this.#reopen(kind));
+    return this.#account.begin();
+  }
+
+  /** For tests and the curious: what is live, to look at. */
+  #expose() {
+    const page = this;
+    window.eyeline = {
+      socket: this.#socket,
+      get call() {
+        return page.#calls.current;
+      },
+      get pc() {
+        return page.#calls.current?.pc ?? null;
+      },
+    };
+  }
+
+  #listenToPerson() {
+    const page = this.#page;
+    page.onClick("help", () => this.#help("video"));
+    page.onClick("retry", () => this.#retry());
+    page.onClick("voice-only", () => this.#help("voice"));
+    page.onClick("cancel", () => this.#cancel());
+    page.onClick("give-up", () => this.#cancel());
+    page.onClick("end", () => this.#end("done"));
+    page.onClick("not-working", () => this.#end("technical"));
+    page.onClick("use-here", () => this.#useHere());
+    page.onClick("avoid", () => this.#avoid());
+  }
+
+  #listenToServer() {
+    const socket = this.#socket;
+    socket.on("state", (state, reason) => this.#connection(state, reason));
+    socket.on("welcome", (data) => this.#welcome(data));
+    socket.on("request", ({ request }) => this.#take(request));
+    socket.on("progress", (data) => data.request_id === this.#request?.id && this.#waiting.progress(data));
+    this.#calls.on("begun", (call) => this.#begun(call));
+    this.#calls.on("changed", () => this.#show());
+    this.#calls.on("over", (view) => this.#callOver(view));
+  }
+
+  // Asking.
+
+  async #help(mode) {
+    if (this.#page.state === "asking-permission") return;
+    clearTimeout(this.#restTimer);
+    this.#mode = mode;
+    this.#key = uuid7();
+    this.#page.sounds.unlock().catch(() => {}); // silence is no reason not to ask
+    if (await this.#openMedia()) await this.#ask();
+  }
+
+  /** Gives whether there is what this request needs. Only a question that truly waits for an answer is announced. */
+  async #openMedia() {
+    this.#page.enter("asking-permission", say("asking_permission"), { quiet: true });
+    const words = setTimeout(() => this.#page.speak(say("asking_permission")), PERMISSION_WORDS_AFTER_MS);
+    try {
+      const silent = this.#mode === "video" ? await this.#media.openCamera() : await this.#media.openMicrophone();
+      if (silent) this.#page.speak(say("no_microphone_continue"));
+      return true;
+    } catch (problem) {
+      this.#mediaProblem(problem);
+      return false;
+    } finally {
+      clearTimeout(words);
+    }
+  }
+
+  #mediaProblem({ kind, reason }) {
+    const actions = kind === "camera" && reason !== "insecure" ? ["retry", "voice-only"] : ["retry"];
+    if (this.#isOpen()) actions.push("give-up");
+    this.#problem(say(`${kind}_${reason}`), actions);
+  }
+
+  async #ask() {
+    const body = this.#mode === "video" ? {} : { mode: this.#mode };
+    try {
+      const headers = { "Idempotency-Key": this.#key };
+      const { request } = await this.#api.post("/v1/requests", body, { headers, repeatable: true });
+      this.#take(request);
+    } catch (error) {
+      await this.#notAsked(error);
+    }
+  }
+
+  async #notAsked(error) {
+    if (error.code === "request_open") {
+      const { request } = error.details.request ? error.details : await this.#api.get("/v1/requests/current");
+      this.#take(request);
+      return;
+    }
+    this.#media.close();
+    this.#problem(whyNotAsked(error), ["retry"]);
+  }
+
+  /** The same wish again: with the same key while it is not known whether the server heard it. */
+  async #retry() {
+    if (this.#isOpen()) {
+      if (await this.#openMedia()) this.#show();
+      return;
+    }
+    if (!this.#key || this.#request?.state === "ended") this.#key = uuid7();
+    this.#page.sounds.unlock().catch(() => {});
+    if (await this.#openMedia()) await this.#ask();
+  }
+
+  // What the server says of the request.
+
+  #isOpen() {
+    return this.#request !== null && this.#request.state !== "ended";
+  }
+
+  #welcome({ request }) {
+    this.#page.networkSettled();
+    if (request) this.#take(request);
+    else if (this.#isOpen()) this.#missedEnd();
+    else if (["loading", "signed-out", "problem"].includes(this.#page.state)) this.#rest();
+    if (this.#isOpen() && this.#mode === "video" && !this.#media.video) this.#reopen("video");
+  }
+
+  /** It ended while we were away: ask how. */
+  async #missedEnd() {
+    try {
+      const { request } = await this.#api.get(`/v1/requests/${this.#request.id}`);
+      this.#take(request);
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) this.#rest();
+    }
+  }
+
+  #take(request) {
+    if (!isNewer(request, this.#request)) return;
+    const before = this.#request;
+    this.#request = request;
+    this.#mode = request.mode;
+    if (request.state === "ended") {
+      this.#outcome(request);
+      return;
+    }
+    if (request.state === "waiting") this.#calls.drop();
+    if (request.state === "waiting" && before?.id === request.id && before.epoch < request.epoch) this.#waiting.goingBack();
+    this.#show();
+  }
+
+  /** One place decides what an open request looks like; everything that changes calls it. */
+  #show() {
+    const call = this.#calls.current;
+    if (!this.#isOpen() || ["stopped"].includes(this.#socket.state)) return;
+    this.#page.stayAwake(true);
+    if (this.#request.state === "waiting" && !call) this.#showWaiting();
+    else if (["connected", "reconnecting"].includes(call?.view.state)) this.#showCall(call);
+    else this.#showConnecting(call);
+  }
+
+  #showWaiting() {
+    this.#said = "";
+    this.#page.enter("waiting");
+    this.#waiting.show(this.#request, this.#socket.serverNow());
+  }
+
+  #showConnecting(call) {
+    this.#waiting.stop();
+    const was = this.#page.state;
+    if (this.#sayOnce("connecting", call ? `${call.id}.connecting` : this.#request.call_id) && was === "waiting") {
+      this.#page.sounds.play("connected");
+    }
+  }
+
+  #showCall(call) {
+    this.#waiting.stop();
+    const key = call.view.state === "connected" ? "connected" : "reconnecting";
+    const first = this.#page.state !== "in-call";
+    if (this.#sayOnce("in-call", `${call.id}.${key}`, say(this.#wordsInCall(key, first)))) {
+      this.#page.sounds.play(key === "connected" ? "connected" : "trouble");
+    }
+  }
+
+  #wordsInCall(key, first) {
+    if (key === "reconnecting") return "reconnecting";
+    if (!first) return "connected_again";
+    return this.#mode === "video" ? "connected_requester" : "connected_voice";
+  }
+
+  #sayOnce(state, about, words = say("someone_answered")) {
+    if (this.#said === about && this.#page.state === state) return false;
+    this.#said = about;
+    this.#page.enter(state, words);
+    return true;
+  }
+
+  #outcome({ outcome }) {
+    this.#waiting.stop();
+    this.#calls.drop();
+    this.#media.close();
+    this.#page.stayAwake(false);
+    this.#page.sounds.play("ended");
+    show("avoid", outcome === "completed" && this.#lastCallId !== null);
+    const again = outcome === "expired" || outcome === "failed";
+    document.getElementById("help").textContent = say(again ? "try_again" : "need_help");
+    this.#page.enter("ended", say(`outcome_${outcome}`));
+    if (!again) this.#restTimer = setTimeout(() => this.#page.state === "ended" && this.#page.enter("rest"), BACK_TO_REST_MS);
+  }
+
+  // The call.
+
+  /** The camera must be there before the connection is offered; without it one can still talk. */
+  async #prepare(view) {
+    try {
+      if (view.mode === "video") await this.#media.openCamera();
+      else await this.#media.openMicrophone();
+    } catch ({ kind, reason }) {
+      this.#page.speak(say(`${kind}_${reason}`), { urgent: true });
+    }
+  }
+
+  #begun(call) {
+    this.#lastCallId = call.id;
+    this.#view.follow(call);
+    call.on("peer", ({ state }) => this.#peer(state));
+    call.on("control", (wish) => this.#control(wish));
+    call.on("link", (state) => this.#link(call, state));
+  }
+
+  #peer(state) {
+    const words = say(`peer_${state}_volunteer`);
+    this.#page.status(words);
+    this.#page.speak(words);
+  }
+
+  #link(call, state) {
+    if (state === "disconnected" && call.view.state === "connected") this.#page.status(say("link_weak"));
+    if (state === "connected" && call.view.state === "connected") this.#page.status(say(this.#wordsInCall("connected", true)));
+  }
+
+  /** A wish of the volunteer about the camera: said aloud, and done where the device can. */
+  async #control({ name, value }) {
+    if (name === "torch") this.#page.speak(say(await this.#tried(this.#media.setTorch(value)) ? `torch_${value ? "on" : "off"}` : "torch_missing"));
+    else if (name === "zoom") this.#page.speak(say((await this.#tried(this.#media.setZoom(value))) ? "zoom_changed" : "zoom_missing"));
+    else this.#page.speak(say("photo_wish"));
+  }
+
+  async #tried(promise) {
+    try {
+      return await promise;
+    } catch {
+      return false;
+    }
+  }
+
+  async #end(reason) {
+    const call = this.#calls.current;
+    if (!call) return;
+    this.#page.status(say(reason === "done" ? "ending" : "finding_another"));
+    try {
+      await call.end(reason);
+    } catch (error) {
+      this.#notDone(error);
+    }
+  }
+
+  async #cancel() {
+    if (!this.#isOpen()) {
+      this.#rest();
+      return;
+    }
+    this.#waiting.stop();
+    this.#page.status(say("cancelling"));
+    try {
+      const { request } = await this.#api.post(`/v1/requests/${this.#request.id}/cancel`, {}, { repeatable: true });
+      this.#take(request);
+    } catch (error) {
+      this.#notDone(error);
+      this.#show();
+    }
+  }
+
+  #notDone(error) {
+    const words = say(error instanceof NetworkError ? "no_server" : "not_done");
+    this.#page.status(words);
+    this.#page.speak(words, { urgent: true });
+  }
+
+  #callOver(view) {
+    this.#view.clear();
+    if (view.end_reason === "moved") this.#problem(say("moved"), ["use-here"]);
+  }
+
+  async #avoid() {
+    show("avoid", false);
+    try {
+      await this.#api.post(`/v1/calls/${this.#lastCallId}/avoid`, {}, { repeatable: true });
+      this.#page.status(say("avoided"));
+      this.#page.speak(say("avoided"));
+    } catch (error) {
+      show("avoid", true);
+      this.#notDone(error);
+    }
+  }
+
+  async #reopen(kind) {
+    try {
+      if (kind === "video") await this.#media.openCamera();
+      else await this.#media.openMicrophone();
+    } catch (problem) {
+      const words = say(`${problem.kind}_${problem.reason}`);
+      if (this.#calls.current) this.#page.speak(words, { urgent: true });
+      else if (this.#isOpen()) this.#mediaProblem(problem);
+    }
+  }
+
+  // The connection and the page as a whole.
+
+  #connection(state, reason) {
+    if (state === "online") this.#page.online(true);
+    else if (state !== "stopped") this.#page.online(false);
+    else this.#stopped(reason);
+  }
+
+  #stopped(reason) {
+    this.#page.networkSettled();
+    if (reason === "closed") return;
+    this.#waiting.stop();
+    if (reason === "signed_out") this.#account.session.signOut();
+    else if (reason === "taken_over") {
+      this.#calls.startAnew();
+      this.#media.close();
+      this.#problem(say("taken_over"), ["use-here"]);
+    } else if (reason === "suspended") this.#problem(say("suspended"), []);
+    else this.#problem(say("connection_refused"), ["use-here"]);
+  }
+
+  #useHere() {
+    this.#page.status(say("connecting_server"));
+    if (this.#socket.state === "stopped") this.#socket.useHere();
+    else this.#rest();
+  }
+
+  #problem(words, actions) {
+    this.#page.stayAwake(false);
+    for (const id of ["retry", "voice-only", "use-here", "give-up"]) show(id, actions.includes(id));
+    this.#page.enter("problem", words, { urgent: true });
+    this.#page.sounds.play("trouble");
+  }
+
+  #rest() {
+    this.#request = null;
+    this.#media.close();
+    this.#page.stayAwake(false);
+    show("avoid", false);
+    document.getElementById("help").textContent = say("need_help");
+    this.#page.enter("rest", say("rest_requester"));
+  }
+
+  #reset() {
+    this.#socket.stop();
+    this.#calls.startAnew();
+    this.#waiting.stop();
+    this.#view.clear();
+    this.#media.close();
+    this.#request = null;
+  }
+}
+
+/** Whether `request` says something later than `known`: an HTTP reply may be overtaken by the socket. */
+function isNewer(request, known) {
+  if (!known || known.id !== request.id) return !known || known.state === "ended" || request.state !== "ended";
+  if (known.state === "ended") return false;
+  if (request.epoch !== known.epoch) return request.epoch > known.epoch;
+  const [now, before] = [STATES.indexOf(request.state), STATES.indexOf(known.state)];
+  return now === before ? request.asked >= known.asked : now > before;
+}
+
+function whyNotAsked(error) {
+  if (error instanceof NetworkError) return say("no_server");
+  if (error.code === "already_in_call") return say("already_in_call");
+  if (error.status === 429) return say("too_fast");
+  if (error.status === 503) return say("unavailable");
+  return say("not_asked");
+}
+
+new RequesterPage().start();

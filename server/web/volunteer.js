@@ -1,0 +1,345 @@
+/** The volunteer's page: be ready, be rung, answer, see and talk. */
+import { Account } from "./lib/account.js";
+import { ApiError, NetworkError } from "./lib/api.js";
+import { Calls } from "./lib/calls.js";
+import { CallView } from "./lib/call_view.js";
+import { HoursEditor } from "./lib/hours_editor.js";
+import { LanguagesEditor } from "./lib/languages_editor.js";
+import { LocalMedia } from "./lib/local_media.js";
+import { Page, show } from "./lib/page.js";
+import { Readiness } from "./lib/readiness.js";
+import { Ring } from "./lib/ring.js";
+import { EyelineSocket } from "./lib/socket.js";
+import { hasWord, say } from "./lib/words.js";
+
+const THANKS_SHOWN_MS = 12_000;
+
+class VolunteerPage {
+  #page = new Page();
+  #media = new LocalMedia();
+  #account = new Account(this.#page, "volunteer");
+  #api = this.#account.api;
+  #socket = new EyelineSocket({ session: this.#account.session });
+  #calls = new Calls({ socket: this.#socket, api: this.#api, media: this.#media, prepare: () => this.#prepare() });
+  #view = new CallView(this.#page, this.#media);
+  #readiness = new Readiness(this.#socket, () => this.#isBusy());
+  #ring = new Ring(this.#page);
+  #languages = new LanguagesEditor(this.#page, this.#api);
+  #hours = new HoursEditor(this.#page, this.#api);
+  #answering = null;
+  #lastCallId = null;
+  #said = "";
+  #thanksTimer = null;
+
+  start() {
+    this.#expose();
+    this.#listenToPerson();
+    this.#listenToServer();
+    this.#account.on("user", (user) => this.#arrived(user));
+    this.#account.on("signed_out", () => this.#reset());
+    this.#account.on("trouble", (words) => this.#problem(words));
+    this.#media.on("lost", () => this.#openMicrophone());
+    return this.#account.begin();
+  }
+
+  /** For tests and the curious: what is live, to look at. */
+  #expose() {
+    const page = this;
+    window.eyeline = {
+      socket: this.#socket,
+      get call() {
+        return page.#calls.current;
+      },
+      get pc() {
+        return page.#calls.current?.pc ?? null;
+      },
+    };
+  }
+
+  #listenToPerson() {
+    const page = this.#page;
+    page.onClick("ready", () => this.#switchReady());
+    page.onClick("answer", () => this.#answer());
+    page.onClick("not-now", () => this.#decline());
+    page.onClick("end", () => this.#end());
+    page.onClick("not-working", () => this.#end("technical"));
+    page.onClick("torch", () => this.#torch());
+    page.onClick("continue", () => this.#rest());
+    page.onClick("avoid", () => this.#avoid());
+    page.onClick("use-here", () => this.#socket.useHere());
+  }
+
+  #listenToServer() {
+    const socket = this.#socket;
+    socket.on("state", (state, reason) => this.#connection(state, reason));
+    socket.on("welcome", (data) => this.#welcome(data));
+    socket.on("offer", ({ offer }) => this.#offered(offer));
+    socket.on("offer_withdrawn", (data, frame) => this.#withdrawn(data, frame.replayed));
+    this.#calls.on("begun", (call) => this.#begun(call));
+    this.#calls.on("changed", () => this.#showCall());
+    this.#calls.on("over", (view) => this.#callOver(view));
+    this.#ring.on("over", () => this.#rest(say("withdrawn_expired")));
+  }
+
+  async #arrived(user) {
+    this.#languages.show(user.languages);
+    this.#socket.start();
+    await this.#hours.load(user.time_zone);
+  }
+
+  #isBusy() {
+    return this.#calls.current !== null || this.#answering !== null;
+  }
+
+  // Being ready.
+
+  async #switchReady() {
+    const ready = !this.#readiness.wanted;
+    this.#page.sounds.unlock().catch(() => {});
+    if (ready) await this.#tryMicrophone();
+    await this.#readiness.set(ready);
+    if (!this.#isBusy() && !this.#ring.offer) this.#rest();
+  }
+
+  /** Asks for the microphone now, not while somebody waits; it is let go at once. */
+  async #tryMicrophone() {
+    this.#page.status(say("asking_microphone"));
+    try {
+      await this.#media.openMicrophone();
+    } catch ({ kind, reason }) {
+      this.#page.speak(say(`${kind}_${reason}`), { urgent: true });
+    }
+    if (!this.#isBusy()) this.#media.close();
+  }
+
+  /** Nothing rings and nobody talks: shows the switch, with words for what was before, or for what is. */
+  #rest(words = null) {
+    clearTimeout(this.#thanksTimer);
+    const ready = this.#readiness.wanted;
+    document.getElementById("ready").setAttribute("aria-checked", String(ready));
+    this.#page.stayAwake(ready);
+    this.#page.enter(ready ? "ready" : "rest", words ?? say(ready ? "ready_on" : "ready_off"));
+  }
+
+  // Being rung.
+
+  #welcome({ offers, call }) {
+    this.#page.networkSettled();
+    this.#readiness.tell();
+    const [offer] = offers;
+    const gone = this.#ring.offer && !offers.some((open) => isSameOffer(open, this.#ring.offer));
+    if (gone) this.#ring.stop();
+    if (call || this.#isBusy()) return;
+    if (offer) this.#offered(offer);
+    else if (gone) this.#rest(say("withdrawn_request_ended"));
+    else if (!["ended", "rest", "ready"].includes(this.#page.state)) this.#rest();
+  }
+
+  #offered(offer) {
+    if (this.#isBusy() || (this.#ring.offer && isSameOffer(offer, this.#ring.offer))) return;
+    clearTimeout(this.#thanksTimer);
+    this.#ring.start(offer);
+  }
+
+  /** What was replayed may only give better words to a ring that is over already. */
+  #withdrawn({ request_id, epoch, reason }, replayed) {
+    const words = say(hasWord(`withdrawn_${reason}`) ? `withdrawn_${reason}` : "withdrawn_request_ended");
+    const rings = this.#ring.offer && isSameOffer({ request_id, epoch }, this.#ring.offer);
+    if (rings && !replayed) {
+      this.#ring.stop();
+      this.#rest(words);
+    } else if (replayed && this.#ring.isLast(request_id, epoch) && !this.#isBusy()) this.#page.status(words);
+  }
+
+  async #answer() {
+    const { offer } = this.#ring;
+    if (!offer) return;
+    this.#ring.stop();
+    this.#answering = offer;
+    this.#page.sounds.unlock().catch(() => {});
+    this.#page.enter("connecting", say("answering"));
+    try {
+      const { request_id: id, epoch } = offer;
+      const { call } = await this.#api.post(`/v1/requests/${id}/accept`, { epoch }, { repeatable: true });
+      this.#answering = null;
+      this.#calls.take(call);
+    } catch (error) {
+      this.#answering = null;
+      this.#notAnswered(error);
+    }
+  }
+
+  /** Being second is thanks, not failure. */
+  #notAnswered(error) {
+    if (this.#calls.current) return; // the socket told us of the call, only the reply was lost
+    this.#media.close();
+    const key = `not_answered_${error.code ?? ""}`;
+    const words = error instanceof NetworkError ? say("no_server") : say(hasWord(key) ? key : "not_answered_offer_over");
+    const next = error instanceof ApiError ? error.details.offer : null;
+    this.#rest(words);
+    if (next) this.#offered(next);
+  }
+
+  async #decline() {
+    const { offer } = this.#ring;
+    if (!offer) return;
+    this.#ring.stop();
+    this.#rest(say("declined"));
+    try {
+      const body = { epoch: offer.epoch, reason: "not_now" };
+      await this.#api.post(`/v1/requests/${offer.request_id}/decline`, body, { repeatable: true });
+    } catch (error) {
+      console.info("the offer will expire instead:", error.message);
+    }
+  }
+
+  // The call.
+
+  /** The microphone follows into the connection when it is there: nobody waits for it. */
+  async #prepare() {
+    this.#openMicrophone();
+  }
+
+  async #openMicrophone() {
+    try {
+      await this.#media.openMicrophone();
+    } catch ({ kind, reason }) {
+      this.#page.speak(say(`${kind}_${reason}_in_call`), { urgent: true });
+    }
+    if (!this.#isBusy()) this.#media.close();
+  }
+
+  #begun(call) {
+    this.#answering = null;
+    this.#ring.stop();
+    this.#lastCallId = call.id;
+    this.#said = "";
+    this.#view.follow(call);
+    this.#pressTorch(false);
+    this.#page.stayAwake(true);
+    call.on("peer", ({ state }) => this.#peer(state));
+    call.on("link", (state) => this.#link(call, state));
+  }
+
+  #showCall() {
+    const call = this.#calls.current;
+    if (!call || this.#socket.state === "stopped") return;
+    const { state } = call.view;
+    const first = this.#page.state !== "in-call";
+    if (this.#said === state) return;
+    this.#said = state;
+    if (state === "connecting") this.#page.enter("connecting", say("answering"));
+    else {
+      const words = { connected: first ? "connected_volunteer" : "connected_again", reconnecting: "reconnecting_volunteer" };
+      this.#page.enter("in-call", say(words[state] ?? "connected_volunteer"));
+      this.#page.sounds.play(state === "connected" ? "connected" : "trouble");
+    }
+  }
+
+  #peer(state) {
+    const words = say(`peer_${state}_requester`);
+    this.#page.status(words);
+    this.#page.speak(words);
+  }
+
+  #link(call, state) {
+    if (call.view.state !== "connected") return;
+    if (state === "disconnected") this.#page.status(say("link_weak"));
+    if (state === "connected") this.#page.status(say("connected_volunteer"));
+  }
+
+  async #torch() {
+    const button = document.getElementById("torch");
+    const on = button.getAttribute("aria-pressed") !== "true";
+    this.#pressTorch(on);
+    this.#page.speak(say(on ? "torch_asked_on" : "torch_asked_off"));
+    try {
+      await this.#calls.current?.control("torch", on);
+    } catch {
+      this.#pressTorch(!on);
+      this.#page.speak(say("not_sent"), { urgent: true });
+    }
+  }
+
+  #pressTorch(on) {
+    document.getElementById("torch").setAttribute("aria-pressed", String(on));
+  }
+
+  /** Before anything was seen, hanging up is leaving: somebody else is found for the person who waits. */
+  async #end(reason = null) {
+    const call = this.#calls.current;
+    if (!call) return;
+    this.#page.status(say("ending"));
+    try {
+      await call.end(reason ?? (call.view.state === "connecting" ? "left" : "done"));
+    } catch (error) {
+      const words = say(error instanceof NetworkError ? "no_server" : "not_done");
+      this.#page.status(words);
+      this.#page.speak(words, { urgent: true });
+    }
+  }
+
+  #callOver({ end_reason: reason, end_by: by }) {
+    this.#view.clear();
+    this.#media.close();
+    this.#page.sounds.play("ended");
+    this.#readiness.tell();
+    const specific = `over_${reason}_${by}`;
+    const general = hasWord(`over_${reason}`) ? `over_${reason}` : "over_done";
+    show("avoid", true);
+    this.#page.enter("ended", say(hasWord(specific) ? specific : general));
+    this.#thanksTimer = setTimeout(() => this.#page.state === "ended" && this.#rest(), THANKS_SHOWN_MS);
+  }
+
+  async #avoid() {
+    show("avoid", false);
+    try {
+      await this.#api.post(`/v1/calls/${this.#lastCallId}/avoid`, {}, { repeatable: true });
+      this.#rest(say("avoided"));
+    } catch {
+      show("avoid", true);
+      this.#page.speak(say("not_done"), { urgent: true });
+    }
+  }
+
+  // The connection and the page as a whole.
+
+  #connection(state, reason) {
+    if (state === "online") this.#page.online(true);
+    else if (state !== "stopped") this.#page.online(false);
+    else this.#stopped(reason);
+  }
+
+  #stopped(reason) {
+    this.#page.networkSettled();
+    this.#ring.stop();
+    if (reason === "closed") return;
+    this.#calls.startAnew();
+    this.#view.clear();
+    this.#media.close();
+    if (reason === "signed_out") this.#account.session.signOut();
+    else if (reason === "suspended") this.#problem(say("suspended"));
+    else this.#problem(say(reason === "taken_over" ? "taken_over" : "connection_refused"), ["use-here"]);
+  }
+
+  #problem(words, actions = []) {
+    this.#page.stayAwake(false);
+    show("use-here", actions.includes("use-here"));
+    this.#page.enter("problem", words, { urgent: true });
+  }
+
+  #reset() {
+    this.#readiness.forget();
+    this.#socket.stop();
+    this.#ring.stop();
+    this.#calls.startAnew();
+    this.#view.clear();
+    this.#media.close();
+  }
+}
+
+function isSameOffer(one, other) {
+  return one.request_id === other.request_id && one.epoch === other.epoch;
+}
+
+new VolunteerPage().start();
