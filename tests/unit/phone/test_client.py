@@ -243,7 +243,7 @@ class TestCloseCodes:
         with pytest.raises(FrameRefused, match="closed"):
             await answered
         with pytest.raises(PhoneStopped):
-            await phone.next()
+            await phone.next("never")
 
     async def test_a_phone_may_stay_away_for_a_while(self, server: ScriptedServer) -> None:
         async with connected(server) as (phone, visit):
