@@ -163,6 +163,9 @@ class RequestBook(Protocol):
     async def commit_wave(self, plan: WavePlan) -> tuple[UUID, ...] | None:
         """Offer to those of `plan.people` who are free; the people taken, or None when the plan is out of date."""
 
+    async def look_at_all(self) -> None:
+        """Make every waiting request due now."""
+
     async def due(self, limit: int) -> list[UUID]:
         """Claim requests whose look is due; each is due again a second later unless its look says otherwise."""
 

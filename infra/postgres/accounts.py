@@ -13,6 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from infra.postgres.queries import queries
+from matching.languages import index_languages
 
 REUSE_GRACE = timedelta(seconds=60)
 """How long after its first use a refresh token may be shown again, if its reply seems to have been lost."""
@@ -148,6 +149,7 @@ class PostgresAccounts:
             changes.get("display_name"),
             changes.get("languages"),
             changes.get("time_zone"),
+            list(index_languages(changes["languages"])) if "languages" in changes else None,
         )
         return None if row is None else _account(row)
 

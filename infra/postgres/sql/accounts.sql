@@ -66,7 +66,8 @@ UPDATE users SET
     role         = coalesce($2, role),
     display_name = CASE WHEN $3 THEN $4 ELSE display_name END,
     languages    = coalesce($5, languages),
-    time_zone    = coalesce($6, time_zone)
+    time_zone    = coalesce($6, time_zone),
+    index_languages = coalesce($7, index_languages)
 WHERE id = $1 AND ($2::text IS NULL OR role IS NULL OR role = $2)
 RETURNING id, role, display_name, languages, time_zone, status, admin_roles;
 

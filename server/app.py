@@ -1,0 +1,230 @@
+"""The composition root: the one place that knows which adapter serves which port, and that imports `infra`.
+
+`open_node` builds one node; `serve` runs it until SIGTERM or SIGINT.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import ssl
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from aiohttp import web
+from redis.asyncio import Redis
+
+from infra.postgres.accounts import PostgresAccounts
+from infra.postgres.call_book import PostgresCallBook
+from infra.postgres.clock import DatabaseClock
+from infra.postgres.listings import PostgresListings
+from infra.postgres.news import PostgresNews
+from infra.postgres.pool import OUTAGES, open_pool
+from infra.postgres.presence import PostgresPresence
+from infra.postgres.request_book import BookLimits, PostgresRequestBook
+from infra.valkey.answers import ValkeyAnswers
+from infra.valkey.connection import open_valkey
+from infra.valkey.generation import Generation
+from infra.valkey.index import ValkeyIndex
+from infra.valkey.library import Library
+from infra.valkey.limits import ValkeyLimits
+from infra.valkey.mailboxes import ValkeyMailboxes
+from infra.valkey.negotiations import ValkeyNegotiations
+from matching.asking import AskingLimits
+from matching.help_desk import HelpDesk
+from matching.request_rules import RequestLimits
+from matching.waves import FixedWaves
+from server.api.accounts import AccountsApi
+from server.api.calls import CallsApi
+from server.api.help import HelpApi
+from server.api.sessions import SessionsApi
+from server.auth import AccessTokens, Authenticator, DevSignIn
+from server.consequences import request_follows_call
+from server.desk import Desk
+from server.failures import FailureReports
+from server.ice import IceServers
+from server.logs import configure_logging
+from server.rounds import Rebirth, Rounds
+from server.routing import BODY_BYTES_MAX, Boundary, Route
+from server.settings import Settings
+from server.socket.endpoint import PATH, SocketEndpoint
+from server.socket.frames import Frames
+from server.socket.hub import Hub
+from server.socket.reading import Services
+from server.socket.rules import SocketRules
+from server.tasks import Errands
+from server.telling import Telling
+from signaling.call_rules import CallLimits
+from signaling.model import Call
+from signaling.switchboard import Switchboard
+
+Loop = Callable[[], Coroutine[Any, Any, None]]
+
+CLOSE_S = 5.0
+FRESH = timedelta(seconds=15)
+"""A ready session counts as hot while it was seen within this time: three heartbeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The settings, in the terms of the rules."""
+
+    request: RequestLimits
+    asking: AskingLimits
+    call: CallLimits
+    book: BookLimits
+    waves: FixedWaves
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        def seconds(value: float) -> timedelta:
+            return timedelta(seconds=value)
+
+        request = RequestLimits(
+            deadline=seconds(settings.request_deadline_s),
+            offer=seconds(settings.offer_s),
+            delivery=seconds(settings.delivery_s),
+        )
+        connecting, cooldown = seconds(settings.connecting_s), seconds(settings.cooldown_s)
+        return cls(
+            request=request,
+            asking=AskingLimits(request, cooldown, seconds(settings.wrap_up_s)),
+            call=CallLimits(connecting=connecting, grace=seconds(settings.grace_s)),
+            book=BookLimits(request, connecting, FRESH, cooldown),
+            waves=FixedWaves(settings.wave_size, seconds(settings.wave_interval_s)),
+        )
+
+
+class Node:
+    """One node's objects, each built once, from the engines outwards."""
+
+    def __init__(self, settings: Settings, pool: asyncpg.Pool, valkey: Redis) -> None:
+        limits = Limits.of(settings)
+        library = Library(valkey)
+        self.errands = Errands()
+        self.clock = DatabaseClock(pool)
+        self.news = PostgresNews(pool)
+        self.presence = PostgresPresence(pool, FRESH)
+        self.generation = Generation(library)
+        self.mailboxes = ValkeyMailboxes(valkey, library)
+        self.index = ValkeyIndex(library)
+        self.accounts = PostgresAccounts(pool)
+        self.limiter = ValkeyLimits(library)
+        book = PostgresRequestBook(pool, limits.book)
+        listings = PostgresListings(pool, FRESH)
+        ice = IceServers(
+            settings.stun_urls,
+            settings.turn_urls,
+            settings.turn_secret,
+            timedelta(seconds=settings.ice_lifetime_s),
+            settings.ice_policy,
+        )
+        telling = Telling(self.news, self.news, self.mailboxes, ice, OUTAGES)
+        self.help_desk = HelpDesk(book, self.index, listings, telling, limits.waves, limits.asking)
+
+        async def on_call_ended(call: Call, now: datetime) -> None:
+            await self.desk.on_call_ended(call, now)
+
+        calls = PostgresCallBook(pool, request_follows_call(limits.request), limits.call, limits.asking.wrap_up)
+        negotiations = ValkeyNegotiations(valkey, library)
+        switchboard = Switchboard(calls, self.mailboxes, negotiations, telling, on_call_ended, limits.call)
+        self.desk = Desk(self.help_desk, switchboard, book, telling, ice, self.errands)
+        self.tokens = AccessTokens(settings.token_secret, settings.access_token_s)
+        self.authenticator = Authenticator(self.tokens, self.accounts, self.presence.seen)
+        frames = Frames(self.desk, self.presence, telling, OUTAGES)
+        rules = SocketRules(heartbeat_s=settings.heartbeat_s)
+        self.hub = Hub(self.mailboxes, frames, self.clock, rules)
+        services = Services(frames, ValkeyAnswers(valkey), self.authenticator, self.clock, rules)
+        self.sockets = SocketEndpoint(self.hub, services, settings.origins)
+        self.rounds = Rounds(self.desk, self.presence, self.index, listings)
+        self.rebirth = Rebirth(self.generation, self.hub, book, self.index, listings)
+
+    def routes(self, settings: Settings) -> list[Route]:
+        """Every call of the HTTP API."""
+        providers = {"dev": DevSignIn()} if settings.dev_sign_in else {}
+        return [
+            *SessionsApi(self.accounts, self.tokens, providers, self._session_ended).routes(),
+            *AccountsApi(self.accounts, self.desk.person_changed).routes(),
+            *HelpApi(self.desk, self.help_desk).routes(),
+            *CallsApi(self.desk).routes(),
+        ]
+
+    async def _session_ended(self, session_id: UUID) -> None:
+        """Whoever still holds its socket loses it."""
+        await self.mailboxes.release(await self.mailboxes.claim(session_id, resume=None))
+
+    def loops(self) -> list[Loop]:
+        """What runs as long as the node does."""
+        return [*self.rounds.loops(self.clock.measure), *self.rebirth.loops(), self.news.run, self.hub.run]
+
+
+@asynccontextmanager
+async def open_node(settings: Settings) -> AsyncIterator[web.Application]:
+    """One node as an aiohttp application, its engines open; the application's life runs its loops."""
+    pool = await open_pool(settings.database_url, settings.database_pool)
+    valkey = open_valkey(settings.valkey_url)
+    try:
+        node = Node(settings, pool, valkey)
+        await node.clock.measure()
+        yield _application(settings, node)
+    finally:
+        await valkey.aclose()
+        await asyncio.wait_for(pool.close(), timeout=CLOSE_S)
+
+
+def _application(settings: Settings, node: Node) -> web.Application:
+    reports = FailureReports(OUTAGES)
+    app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[reports.middleware])
+    Boundary(node.authenticator, node.limiter).register(app, node.routes(settings))
+    app.router.add_get(PATH, node.sockets.handle)
+
+    async def run_loops(_app: web.Application) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(loop()) for loop in node.loops()]
+            yield
+            await node.errands.finish(within_s=CLOSE_S)
+            for task in tasks:
+                task.cancel()
+        await node.presence.flush()
+        await node.news.flush()
+
+    async def drain(_app: web.Application) -> None:
+        await node.hub.drain()
+
+    app.cleanup_ctx.append(run_loops)
+    app.on_shutdown.append(drain)
+    return app
+
+
+async def serve(settings: Settings) -> None:
+    """Run one node until it is told to stop."""
+    configure_logging(settings.log_format)
+    async with open_node(settings) as app:
+        runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=CLOSE_S)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, settings.host, settings.port, ssl_context=_tls(settings)).start()
+            await _told_to_stop()
+        finally:
+            await runner.cleanup()
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    return context
+
+
+async def _told_to_stop() -> None:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    await told.wait()

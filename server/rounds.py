@@ -1,0 +1,163 @@
+"""What a node does again and again: looks that are due, the index's clocks, sightings, and the index's rebuild."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol
+from uuid import UUID, uuid4
+
+import structlog
+
+from matching.ports import IndexUnavailable, Listings, RequestBook, VolunteerIndex
+from server.desk import Desk
+from server.socket.hub import Hub
+from server.tasks import every
+
+log = structlog.get_logger()
+
+Loop = Callable[[], Coroutine[Any, Any, None]]
+
+LOOK_EVERY_S = 0.25
+LOOKS_AT_ONCE = 8
+LOOKS_PER_ROUND = 64
+SWEEP_EVERY_S = 1.0
+SWEEP_PEOPLE = 1000
+SIGHTINGS_EVERY_S = 2.0
+SILENT_EVERY_S = 3.0
+PARTITIONS_EVERY_S = 3600.0
+CLOCK_EVERY_S = 5.0
+REBUILD_CHECK_S = 0.5
+REBUILD_LEASE_S = 5.0
+REBUILD_PAGE = 1000
+
+
+class Presence(Protocol):
+    """Sightings of sessions, written in batches."""
+
+    async def flush(self) -> None: ...
+
+    async def forget_silent(self) -> list[UUID]: ...
+
+    async def keep_partitions(self) -> None: ...
+
+
+class Generation(Protocol):
+    """Which life of Valkey's data this is, and who rebuilds the index in it."""
+
+    @property
+    def current(self) -> str | None: ...
+
+    async def watch(self) -> None: ...
+
+    async def changed_from(self, seen: str | None) -> str: ...
+
+    async def begin_rebuild(self, owner: str, lease_s: float) -> bool: ...
+
+    async def extend(self, owner: str, lease_s: float) -> bool: ...
+
+    async def complete(self, owner: str) -> bool: ...
+
+
+class Rounds:
+    """All loops of a node but the sockets' own; `run` owns them."""
+
+    def __init__(self, desk: Desk, presence: Presence, index: VolunteerIndex, listings: Listings) -> None:
+        self._desk = desk
+        self._presence = presence
+        self._index = index
+        self._listings = listings
+
+    def loops(self, measure_clock: Callable[[], Awaitable[object]]) -> list[Loop]:
+        """The loops that always run, each until cancelled."""
+        rounds: list[tuple[float, str, Callable[[], Awaitable[object]]]] = [
+            (LOOK_EVERY_S, "looks", self.look_at_due),
+            (SWEEP_EVERY_S, "sweep", self.sweep),
+            (SIGHTINGS_EVERY_S, "sightings", self._presence.flush),
+            (SILENT_EVERY_S, "silent sessions", self.forget_silent),
+            (PARTITIONS_EVERY_S, "partitions", self._presence.keep_partitions),
+            (CLOCK_EVERY_S, "clock", measure_clock),
+        ]
+        return [lambda s=s, w=w, f=f: every(s, w, f) for s, w, f in rounds]  # type: ignore[misc]
+
+    async def look_at_due(self) -> None:
+        """Claim what is due and look at it, a few at a time, until little is left."""
+        while True:
+            due = await self._desk.help_desk.due(LOOKS_PER_ROUND)
+            for start in range(0, len(due), LOOKS_AT_ONCE):
+                looks = [self._desk.look(request_id) for request_id in due[start : start + LOOKS_AT_ONCE]]
+                for outcome in await asyncio.gather(*looks, return_exceptions=True):
+                    if isinstance(outcome, Exception):
+                        raise outcome
+            if len(due) < LOOKS_PER_ROUND:
+                return
+
+    async def sweep(self) -> None:
+        """Bring people whose moment has come into ready; while the index is away there is nothing to do."""
+        try:
+            while await self._desk.help_desk.sweep(SWEEP_PEOPLE) >= SWEEP_PEOPLE:
+                pass
+        except IndexUnavailable:
+            return
+
+    async def forget_silent(self) -> None:
+        """People whose node died are not hot any more."""
+        for person_id in await self._presence.forget_silent():
+            await self._desk.help_desk.person_changed(person_id)
+
+
+class Rebirth:
+    """After a wipe, restart or failover of Valkey: sockets begin anew, requests are looked at, the index is rebuilt."""
+
+    def __init__(
+        self, generation: Generation, hub: Hub, book: RequestBook, index: VolunteerIndex, listings: Listings
+    ) -> None:
+        self._generation = generation
+        self._hub = hub
+        self._book = book
+        self._index = index
+        self._listings = listings
+        self._owner = str(uuid4())
+
+    async def follow(self) -> None:
+        """Begin anew on each change of generation after the first one seen."""
+        seen = await self._generation.changed_from(None)
+        while True:
+            seen = await self._generation.changed_from(seen)
+            log.warning("valkey lost its data; beginning anew")
+            try:
+                await self._book.look_at_all()
+                await self._list_own()
+                await self._hub.reset()
+            except Exception as error:
+                # Beats find lost mailboxes and looks find waiting requests, only later.
+                log.error("beginning anew failed", error=type(error).__name__)
+
+    async def _list_own(self) -> None:
+        """The people whose sockets this node holds come back first: they are hot."""
+        volunteers = [caller.user_id for caller in self._hub.callers() if caller.role == "volunteer"]
+        listings = await self._listings.of(volunteers)
+        try:
+            await self._index.put(listings, (await self._book.now()).timestamp())
+        except IndexUnavailable:
+            return
+
+    async def rebuild(self) -> None:
+        """Fill an index that is not complete, unless another node is at it."""
+        try:
+            if not await self._generation.begin_rebuild(self._owner, REBUILD_LEASE_S):
+                return
+            count, after = 0, None
+            while page := await self._listings.page(after, REBUILD_PAGE):
+                await self._index.put(page, (await self._book.now()).timestamp())
+                count, after = count + len(page), page[-1].person_id
+                if not await self._generation.extend(self._owner, REBUILD_LEASE_S):
+                    return
+            if await self._generation.complete(self._owner):
+                log.info("index rebuilt", people=count)
+        except IndexUnavailable:
+            return
+
+    def loops(self) -> list[Loop]:
+        """The loops that always run, each until cancelled."""
+        return [self._generation.watch, self.follow, lambda: every(REBUILD_CHECK_S, "index rebuild", self.rebuild)]
