@@ -10,7 +10,7 @@ end
 local woken, stale = {}, {}
 
 local function report_stale(id, person)
-  index_shelve(prefix, id, person, math.max(person.not_before, again_at))
+  index_shelve(prefix, id, person, again_at)
   stale[#stale + 1] = id
 end
 

@@ -1,0 +1,205 @@
+"""What a wipe, a restart and a frozen server look like to the nodes, and one node at a time rebuilding after it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from infra.valkey.connection import open_valkey, unavailable_as
+from infra.valkey.generation import Generation, IndexState
+from infra.valkey.index import ValkeyIndex
+from infra.valkey.keys import Shard
+from infra.valkey.library import Library, LibraryCode
+from matching.model import Listing, Tier
+from matching.ports import IndexUnavailable
+from tests.support.engines import Engines, freeze, kill
+
+SOMEONE = Listing(UUID(int=1), ("da",), Tier.HOT, None, None)
+
+
+@pytest.fixture
+async def client(valkey_url: str) -> AsyncIterator[Redis]:
+    client = open_valkey(valkey_url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def library(client: Redis) -> Library:
+    return Library(client)
+
+
+async def draw(index: ValkeyIndex) -> list[UUID]:
+    return await index.draw(language="da", tier=Tier.HOT, count=1, excluded=(), now=100, lease_until=102)
+
+
+async def rebuilt(library: Library) -> tuple[Generation, ValkeyIndex]:
+    """A complete index that knows one person."""
+    generation, index = Generation(library), ValkeyIndex(library)
+    await generation.begin_rebuild("me", 60)
+    await index.put([SOMEONE], 100)
+    await generation.complete("me")
+    await generation.poll()
+    return generation, index
+
+
+class TestTheLifeOfTheData:
+    async def test_all_nodes_give_it_one_name(self, library: Library) -> None:
+        nodes = [Generation(library) for _ in range(5)]
+        await asyncio.gather(*(node.poll() for node in nodes))
+        assert len({node.current for node in nodes}) == 1
+
+    async def test_a_wipe_begins_another_and_raises_no_error(self, library: Library, client: Redis) -> None:
+        generation, _ = await rebuilt(library)
+        before = generation.current
+        await client.flushall()
+        assert await generation.poll() is IndexState.ABSENT
+        assert generation.current != before
+
+    async def test_a_rebuild_does_not_change_it(self, library: Library) -> None:
+        generation = Generation(library)
+        assert await generation.poll() is IndexState.ABSENT
+        before = generation.current
+        await rebuilt(library)
+        assert await generation.poll() is IndexState.COMPLETE
+        assert generation.current == before
+
+    async def test_who_waits_for_a_change_hears_of_it(self, library: Library, client: Redis) -> None:
+        generation = Generation(library, poll_s=0.02)
+        watching = asyncio.create_task(generation.watch())
+        try:
+            async with asyncio.timeout(5):
+                first = await generation.changed_from(None)
+                await client.flushall()
+                assert await generation.changed_from(first) != first
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    async def test_a_restart_is_another_life_and_loads_the_functions_again(
+        self, library: Library, engines: Engines
+    ) -> None:
+        generation, index = await rebuilt(library)
+        before = generation.current
+        kill(engines.valkey)
+        with pytest.raises(IndexUnavailable):
+            await generation.poll()
+        engines.restore()
+        with pytest.raises(IndexUnavailable, match="not rebuilt"):
+            await draw(index)
+        assert await generation.poll() is IndexState.ABSENT
+        assert generation.current != before
+
+    async def test_data_that_outlived_its_server_is_not_believed(self, library: Library, client: Redis) -> None:
+        generation, index = await rebuilt(library)
+        await client.hset(Shard(0).generation, "server", "of another process")
+        with pytest.raises(IndexUnavailable, match="not rebuilt"):
+            await draw(index)
+        assert await generation.poll() is IndexState.ABSENT
+        assert await generation.begin_rebuild("me", 60)
+        assert await generation.complete("me")
+        assert await draw(index) == []
+
+    async def test_a_frozen_server_is_unavailable_and_the_same_life_afterwards(
+        self, library: Library, engines: Engines
+    ) -> None:
+        generation, index = await rebuilt(library)
+        before = generation.current
+        freeze(engines.valkey)
+        begun = time.monotonic()
+        with pytest.raises(IndexUnavailable):
+            await draw(index)
+        assert time.monotonic() - begun < 2
+        engines.restore()
+        assert await generation.poll() is IndexState.COMPLETE
+        assert generation.current == before
+        # It did the draw after all, for nobody: the lease gives them back.
+        assert await draw(index) == []
+        assert (await index.sweep(102, 10)).woken == (SOMEONE.person_id,)
+
+
+class TestRebuilding:
+    async def test_one_at_a_time(self, library: Library) -> None:
+        generation = Generation(library)
+        taken = await asyncio.gather(*(generation.begin_rebuild(f"node {number}", 60) for number in range(5)))
+        assert sorted(taken) == [False] * 4 + [True]
+        assert await generation.poll() is IndexState.REBUILDING
+
+    async def test_only_its_owner_completes_it(self, library: Library) -> None:
+        generation, index = Generation(library), ValkeyIndex(library)
+        await generation.begin_rebuild("me", 60)
+        assert not await generation.complete("someone else")
+        assert not await generation.extend("someone else", 60)
+        with pytest.raises(IndexUnavailable):
+            await draw(index)
+        assert await generation.extend("me", 60)
+        assert await generation.complete("me")
+        assert await draw(index) == []
+        assert not await generation.begin_rebuild("me", 60)
+
+    async def test_one_that_died_is_taken_over(self, library: Library) -> None:
+        generation, index = Generation(library), ValkeyIndex(library)
+        assert await generation.begin_rebuild("who dies", 0)
+        await index.put([SOMEONE], 100)
+        assert await generation.poll() is IndexState.ABSENT
+        assert await generation.begin_rebuild("heir", 60)
+        assert not await generation.extend("who dies", 60)
+        assert not await generation.complete("who dies")
+        assert await generation.complete("heir")
+        assert await draw(index) == [SOMEONE.person_id]
+
+    async def test_a_lease_run_out_that_nobody_took_goes_on(self, library: Library) -> None:
+        generation = Generation(library)
+        assert await generation.begin_rebuild("me", 0)
+        assert await generation.extend("me", 60)
+        assert not await generation.begin_rebuild("heir", 60)
+        assert await generation.complete("me")
+
+    async def test_a_wipe_in_the_middle_ends_it(self, library: Library, client: Redis) -> None:
+        generation = Generation(library)
+        assert await generation.begin_rebuild("me", 60)
+        await client.flushall()
+        assert not await generation.extend("me", 60)
+        assert not await generation.complete("me")
+        assert await generation.begin_rebuild("me", 60)
+
+
+class TestTheLibrary:
+    async def test_two_versions_work_side_by_side(self, client: Redis) -> None:
+        old, new = (Library(client, LibraryCode({"answer": f"return {number}"})) for number in (1, 2))
+        assert await old.call("answer", ["k"]) == 1
+        assert await new.call("answer", ["k"]) == 2
+        assert await old.call("answer", ["k"]) == 1
+
+    async def test_it_comes_back_by_itself(self, client: Redis) -> None:
+        library = Library(
+            client, LibraryCode({"answer": "return help(ARGV[1])"}, ["local function help(x) return x end"])
+        )
+        for _ in range(2):
+            await client.execute_command("FUNCTION", "FLUSH")  # type: ignore[no-untyped-call]
+            assert await library.call("answer", ["k"], ["a"]) == b"a"
+            await client.execute_command("FUNCTION", "FLUSH")  # type: ignore[no-untyped-call]
+            assert await library.call_many("answer", [(["k"], ["a"]), (["k"], ["b"])]) == [b"a", b"b"]
+
+    async def test_many_nodes_may_load_it_at_once(self, client: Redis) -> None:
+        library = Library(client, LibraryCode({"answer": "return 3"}))
+        assert await asyncio.gather(*(library.call("answer", ["k"]) for _ in range(20))) == [3] * 20
+
+    async def test_a_mistake_of_ours_is_not_called_unavailable(self, client: Redis) -> None:
+        library = Library(client, LibraryCode({"wrong": "return redis.call('NONSENSE')"}))
+        with pytest.raises(ResponseError), unavailable_as(IndexUnavailable):
+            await library.call("wrong", ["k"])
+        with pytest.raises(ResponseError), unavailable_as(IndexUnavailable):
+            await library.call_many("wrong", [(["k"], [])])
+
+    async def test_a_server_nobody_listens_at_is_unavailable(self) -> None:
+        client = open_valkey("redis://127.0.0.1:1")
+        with pytest.raises(IndexUnavailable):
+            await draw(ValkeyIndex(Library(client)))
+        await client.aclose()
