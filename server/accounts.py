@@ -15,6 +15,8 @@ Status = Literal["active", "held", "suspended"]
 Platform = Literal["ios", "android", "web"]
 PushKind = Literal["fcm", "webpush", "apns_voip"]
 AdminRole = Literal["observer", "moderator", "owner"]
+ADMIN_ROLES: tuple[AdminRole, ...] = ("observer", "moderator", "owner")
+"""Each may what those before it may."""
 
 
 class Account(Protocol):

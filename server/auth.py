@@ -13,7 +13,7 @@ from uuid import UUID
 
 import jwt
 
-from server.accounts import Account, Accounts, LiveSession, Role, Status
+from server.accounts import ADMIN_ROLES, Account, Accounts, AdminRole, LiveSession, Role, Status
 
 ALGORITHM = "HS256"
 ISSUER = "eyeline"
@@ -49,6 +49,10 @@ class Caller:
     time_zone: str
     display_name: str | None
     token_expires_at: datetime
+
+    def may(self, role: AdminRole) -> bool:
+        """Whether an admin role of theirs covers `role`: an owner may what a moderator may, and so on."""
+        return any(held in self.admin_roles for held in ADMIN_ROLES[ADMIN_ROLES.index(role) :])
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,3 +91,19 @@ def unavailable(request_id: str, *, status: int = 503) -> ApiError:
     """Our own failure; `request_id` finds its line in the log. 500: a mistake of ours, 503: something is away."""
     message = "this failed on our side and may be tried again"
     return ApiError(status, "unavailable", message, retryable=True, details={"request_id": request_id}, retry_after_s=1)
+
+
+STATUS_OF_CODE = {
+    "invalid_body": 400,
+    "unauthorized": 401,
+    "suspended": 403,
+    "wrong_role": 403,
+    "not_allowed": 403,
+    "not_found": 404,
+    "role_set": 409,
+    "too_large": 413,
+    "idempotency_mismatch": 422,
+    "too_fast": 429,
+    "unavailable": 503,
+}
+"""For the reference; every other code of the contract is a 409."""

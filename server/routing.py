@@ -17,7 +17,7 @@ from uuid import UUID
 import msgspec
 from aiohttp import web
 
-from server.accounts import Role
+from server.accounts import AdminRole, Role
 from server.auth import Caller, Suspended, Unauthorized
 from server.errors import (
     invalid_body,
@@ -101,7 +101,7 @@ class Route:
     status: int = 200
     auth: Literal["none", "session"] = "session"
     role: Role | None = None
-    admin: Literal["observer", "moderator", "owner"] | None = None
+    admin: AdminRole | None = None
     errors: tuple[str, ...] = ()
     """Codes of its own; those of authentication, roles, bodies and rates are known from the rest."""
     summary: str = ""
@@ -152,7 +152,7 @@ class Boundary:
             await self._count(SIGN_IN, request.remote or "")
         if caller is not None and route.role is not None and caller.role != route.role:
             raise wrong_role(route.role)
-        if caller is not None and route.admin is not None and route.admin not in caller.admin_roles:
+        if caller is not None and route.admin is not None and not caller.may(route.admin):
             raise not_allowed()
         return caller
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -17,11 +16,11 @@ from server.socket.connection import Connection, shut_socket
 from server.socket.envelope import BadFrame, decode_hello
 from server.socket.hub import Hub
 from server.socket.messages import Hello
+from server.socket.opening import SUBPROTOCOL, check_opening
 from server.socket.reading import Reader, Services
 from server.socket.rules import Close
 from signaling.ports import CarrierUnavailable
 
-SUBPROTOCOL = "eyeline.v1"
 PATH = "/v1/ws"
 AUTHENTICATE_S = 5.0
 
@@ -72,22 +71,9 @@ class SocketEndpoint:
         return socket
 
     def _check(self, request: web.Request) -> None:
-        if request.headers.get("Upgrade", "").lower() != "websocket":
-            raise ApiError(426, "invalid_body", "this is a WebSocket endpoint")
-        offered = request.headers.get("Sec-WebSocket-Protocol", "")
-        if SUBPROTOCOL not in (name.strip() for name in offered.split(",")):
-            raise ApiError(400, "invalid_body", f"the subprotocol {SUBPROTOCOL} is required")
-        if not self._origin_is_good(request):
-            raise ApiError(403, "not_allowed", "pages of this origin may not open a socket")
+        check_opening(request, self._origins)
         if self._hub.draining:
             raise ApiError(503, "unavailable", "this node is going", retryable=True, retry_after_s=1)
-
-    def _origin_is_good(self, request: web.Request) -> bool:
-        """Browsers always say where a page is from (RFC 6455 section 10.2); native apps say nothing."""
-        origin = request.headers.get("Origin")
-        if origin is None or origin.lower() in self._origins:
-            return True
-        return urlsplit(origin).netloc.lower() == request.host.lower() != ""
 
     def _socket(self) -> web.WebSocketResponse[Any]:
         rules = self._services.rules

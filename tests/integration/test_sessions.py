@@ -81,7 +81,7 @@ class TestSignIn:
             (sign_in_body(device={"id": "phone"}), "device.platform"),
             (sign_in_body(device={"id": "phone", "platform": "symbian"}), "device.platform"),
             (sign_in_body(device={"id": "", "platform": "ios"}), "device.id"),
-            (sign_in_body(device={"id": "x" * 129, "platform": "ios"}), "device.id"),
+            (sign_in_body(device={"id": "x" * 65, "platform": "ios"}), "device.id"),
             (sign_in_body(device={"id": "ph\nne", "platform": "ios"}), "device.id"),
         ],
     )
