@@ -8,21 +8,26 @@ from __future__ import annotations
 import asyncio
 import signal
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import aiohttp
 import asyncpg
 from aiohttp import web
 from redis.asyncio import Redis
 
+from infra.embedded.child import EngineError, leashed
+from infra.embedded.engines import EmbeddedEngines
+from infra.phone.account import Account
 from infra.postgres.accounts import PostgresAccounts
 from infra.postgres.call_book import PostgresCallBook
 from infra.postgres.clock import DatabaseClock
 from infra.postgres.listings import PostgresListings
+from infra.postgres.migrate import migrate as migrate
 from infra.postgres.news import PostgresNews
 from infra.postgres.pool import OUTAGES, open_pool
 from infra.postgres.presence import PostgresPresence
@@ -39,6 +44,7 @@ from matching.asking import AskingLimits
 from matching.help_desk import HelpDesk
 from matching.request_rules import RequestLimits
 from matching.waves import FixedWaves
+from server.accounts import AdminRole
 from server.api.accounts import AccountsApi
 from server.api.calls import CallsApi
 from server.api.help import HelpApi
@@ -46,6 +52,7 @@ from server.api.sessions import SessionsApi
 from server.auth import AccessTokens, Authenticator, DevSignIn
 from server.consequences import request_follows_call
 from server.desk import Desk
+from server.dev import ADMIN_NAME, DevError, DevOptions, Workshop, run_dev
 from server.failures import FailureReports
 from server.ice import IceServers
 from server.logs import configure_logging
@@ -228,3 +235,39 @@ async def _told_to_stop() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     await told.wait()
+
+
+# -- what the command line needs of infra ------------------------------------------------------------------------------
+
+
+async def grant(database_url: str, who: str, role: AdminRole) -> bool:
+    """Give an admin role to the person with this id or dev sign-in name; False when there is none."""
+    pool = await open_pool(database_url, 1, application_name="eyeline admin")
+    try:
+        return await PostgresAccounts(pool).grant(who, role) is not None
+    finally:
+        await asyncio.wait_for(pool.close(), timeout=CLOSE_S)
+
+
+async def develop(options: DevOptions, say: Callable[[str], None]) -> None:
+    """Everything on one machine (`eyeline dev`). Raises `DevError`."""
+    workshop = Workshop(EmbeddedEngines, migrate, _demo_admin, _demo_volunteer, _leash)
+    try:
+        await run_dev(options, workshop, say)
+    except EngineError as error:
+        raise DevError(str(error)) from error
+
+
+async def _demo_admin(url: str, database_url: str, tls: ssl.SSLContext | None) -> None:
+    async with aiohttp.ClientSession() as http:
+        await Account(http, url, ssl=tls or True).sign_in(ADMIN_NAME)
+    for role in ("observer", "moderator", "owner"):
+        await grant(database_url, ADMIN_NAME, role)
+
+
+async def _demo_volunteer(url: str, tls: ssl.SSLContext | None) -> None:
+    await asyncio.Event().wait()
+
+
+def _leash(argv: Sequence[str]) -> list[str]:
+    return leashed(argv, on_owner_death=signal.SIGTERM)

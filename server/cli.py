@@ -38,12 +38,10 @@ def serve() -> None:
     import uvloop
 
     from server import app
-    from server.logs import configure_logging
     from server.settings import Settings, SettingsError
 
     try:
         settings = Settings.from_env(os.environ)
-        configure_logging(settings.log_format)
         uvloop.run(app.serve(settings))
     except SettingsError as error:
         raise Failure(str(error)) from error
