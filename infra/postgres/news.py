@@ -6,10 +6,14 @@ What was told is marked in batches, without waiting for the disk: a mark that is
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID
 
 import asyncpg
+import structlog
 
+from infra.postgres.pool import OUTAGES
 from infra.postgres.queries import queries
 from infra.postgres.rows import call_of, offer_of, request_of
 from matching.model import Offer
@@ -21,35 +25,45 @@ GATHER_S = 0.03
 MOST_MARKS = 10_000
 """Beyond so many unwritten marks new ones are forgotten; looks tell those again."""
 
+OfferKey = tuple[UUID, UUID, int, int]
+K = TypeVar("K")
+V = TypeVar("V")
+
+log = structlog.get_logger()
 _REQUESTS, _CALLS = queries("requests"), queries("calls")
 
 
 class PostgresNews:
-    """Reads news at once and writes marks behind; `run` is the task that writes."""
+    """Reads news at once and writes marks behind; `run` is the task that writes.
+
+    Marks that are not written yet already count, so that a look right after a telling does not tell again.
+    """
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._requests: dict[UUID, int] = {}
         self._calls: dict[UUID, tuple[int, UUID]] = {}
-        self._offers: dict[tuple[UUID, UUID, int, int], bool] = {}
+        self._offers: dict[OfferKey, bool] = {}
         self._any = asyncio.Event()
 
     async def request_news(self, request_id: UUID) -> RequestNews | None:
         row = await self._pool.fetchrow(_REQUESTS["untold_request"], request_id)
         if row is None:
             return None
-        untold = row["told_version"] < row["version"]
-        return RequestNews(request_of(row), tuple(row["sessions"]), untold, row["now"])
+        told = max(row["told_version"], self._requests.get(request_id, 0))
+        return RequestNews(request_of(row), tuple(row["sessions"]), told < row["version"], row["now"])
 
     async def offer_news(self, request_id: UUID) -> list[OfferNews]:
         rows = await self._pool.fetch(_REQUESTS["untold_offers"], request_id)
-        return [
+        news = [
             OfferNews(OpenOffer(offer_of(r), r["topic"], r["mode"], r["waiting_since"]), tuple(r["sessions"]))
             for r in rows
         ]
+        return [one for one in news if not self._is_marked(one.open.offer)]
 
     async def call_news(self, request_id: UUID) -> list[Call]:
-        return [call_of(row) for row in await self._pool.fetch(_CALLS["untold"], request_id)]
+        calls = [call_of(row) for row in await self._pool.fetch(_CALLS["untold"], request_id)]
+        return [call for call in calls if self._calls.get(call.id, (0, call.id))[0] < call.version]
 
     def told_request(self, request_id: UUID, version: int) -> None:
         if len(self._requests) < MOST_MARKS:
@@ -58,7 +72,7 @@ class PostgresNews:
 
     def told_offer(self, offer: Offer) -> None:
         if len(self._offers) < MOST_MARKS:
-            key = (offer.request_id, offer.person_id, offer.epoch, offer.wave)
+            key = _key(offer)
             self._offers[key] = self._offers.get(key, False) or offer.outcome is not None
             self._any.set()
 
@@ -67,35 +81,74 @@ class PostgresNews:
             self._calls[call.id] = (max(call.version, self._calls.get(call.id, (0, call.id))[0]), call.request_id)
             self._any.set()
 
-    async def run(self, on_failure: asyncio.Event | None = None) -> None:
-        """Write marks as they gather, until cancelled. Raises nothing of Postgres: what failed is told again."""
+    def _is_marked(self, offer: Offer) -> bool:
+        over = self._offers.get(_key(offer))
+        return over is not None and (over or offer.outcome is None)
+
+    async def run(self) -> None:
+        """Write marks as they gather, until cancelled. When Postgres fails, what was told is told again."""
         while True:
             await self._any.wait()
             await asyncio.sleep(GATHER_S)
             self._any.clear()
             try:
                 await self.flush()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
-                if on_failure is not None:
-                    on_failure.set()
+            except OUTAGES as error:
+                log.warning("marks lost", error=type(error).__name__)
 
     async def flush(self) -> None:
-        """Write all marks gathered so far, in one transaction; in the order of ids, as other batches do."""
-        requests, self._requests = self._requests, {}
-        calls, self._calls = self._calls, {}
-        offers, self._offers = sorted(self._offers.items()), {}
-        touched = sorted({*requests, *(r for _, r in calls.values()), *(key[0] for key, _ in offers)})
+        """Write the marks gathered so far, in one transaction, but those of requests that somebody is deciding on."""
+        touched = sorted({*self._requests, *(r for _, r in self._calls.values()), *(key[0] for key in self._offers)})
         if not touched:
             return
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute("SET LOCAL synchronous_commit = off")
-            if requests:
-                await connection.execute(_REQUESTS["mark_requests"], list(requests), list(requests.values()))
-            if calls:
-                versions = [version for version, _ in calls.values()]
-                await connection.execute(_REQUESTS["mark_calls"], list(calls), versions)
-            if offers:
-                columns = [[key[i] for key, _ in offers] for i in range(4)]
-                await connection.execute(_REQUESTS["mark_offers"], *columns, [over for _, over in offers])
-                await connection.execute(_REQUESTS["mark_asked"], sorted({k[1] for k, over in offers if not over}))
-            await connection.execute(_REQUESTS["rest_when_told"], touched)
+            # The requests' locks first, as everywhere, or marks and decisions could wait for each other.
+            free = {row["id"] for row in await connection.fetch(_REQUESTS["lock_free"], touched)}
+            marks = Marks(
+                {id: version for id, version in self._requests.items() if id in free},
+                {id: mark for id, mark in self._calls.items() if mark[1] in free},
+                {key: over for key, over in self._offers.items() if key[0] in free},
+            )
+            try:
+                await marks.write(connection)
+                await connection.execute(_REQUESTS["rest_when_told"], list(free))
+            finally:
+                _forget(self._requests, marks.requests)
+                _forget(self._calls, marks.calls)
+                _forget(self._offers, marks.offers)
+        if self._requests or self._calls or self._offers:
+            self._any.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What was told, by what it was: request -> version, call -> (version, request), offer -> whether its end."""
+
+    requests: dict[UUID, int]
+    calls: dict[UUID, tuple[int, UUID]]
+    offers: dict[OfferKey, bool]
+
+    async def write(self, connection: asyncpg.Connection) -> None:
+        """Inside a transaction that holds the requests' locks."""
+        if self.requests:
+            await connection.execute(_REQUESTS["mark_requests"], list(self.requests), list(self.requests.values()))
+        if self.calls:
+            versions = [version for version, _ in self.calls.values()]
+            await connection.execute(_REQUESTS["mark_calls"], list(self.calls), versions)
+        if self.offers:
+            columns = [[key[i] for key in self.offers] for i in range(4)]
+            await connection.execute(_REQUESTS["mark_offers"], *columns, list(self.offers.values()))
+            asked = sorted({key[1] for key, over in self.offers.items() if not over})
+            await connection.execute(_REQUESTS["mark_asked"], asked)
+
+
+def _key(offer: Offer) -> OfferKey:
+    return (offer.request_id, offer.person_id, offer.epoch, offer.wave)
+
+
+def _forget(marks: dict[K, V], written: dict[K, V]) -> None:
+    """Drop the marks that were written, but not those that rose meanwhile."""
+    for key, value in written.items():
+        if marks.get(key) == value:
+            del marks[key]

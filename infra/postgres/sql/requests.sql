@@ -180,6 +180,9 @@ SELECT r.*, eyeline_now() AS now,
               AND s.seen_at > eyeline_now() - interval '5 minutes') AS sessions
 FROM requests r WHERE r.id = $1
 
+-- name: lock_free
+SELECT id FROM requests WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+
 -- name: mark_offers
 UPDATE offers o
 SET told_at = coalesce(o.told_at, eyeline_now()),
@@ -188,7 +191,8 @@ FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::integer[], $5::boolean[])
 WHERE o.request_id = m.request_id AND o.person_id = m.person_id AND o.epoch = m.epoch AND o.wave = m.wave
 
 -- name: mark_asked
-UPDATE users SET last_asked_at = eyeline_now() WHERE id = ANY ($1::uuid[])
+UPDATE users u SET last_asked_at = eyeline_now()
+FROM (SELECT id FROM users WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE) AS asked WHERE u.id = asked.id
 
 -- name: mark_calls
 UPDATE calls c SET told_version = greatest(c.told_version, m.version)
@@ -196,7 +200,7 @@ FROM unnest($1::uuid[], $2::bigint[]) AS m (id, version) WHERE c.id = m.id
 
 -- name: mark_requests
 UPDATE requests r SET told_version = greatest(r.told_version, m.version)
-FROM (SELECT id, version FROM unnest($1::uuid[], $2::bigint[]) AS t (id, version) ORDER BY id) AS m WHERE r.id = m.id
+FROM unnest($1::uuid[], $2::bigint[]) AS m (id, version) WHERE r.id = m.id
 
 -- name: rest_when_told
 UPDATE requests r SET next_look_at = NULL
