@@ -25,6 +25,8 @@ PEOPLE_CHUNK = 500
 SWEEP_CHUNK = 250
 DRAW_SLACK = 200
 """Entries a draw may find and put away (their window ended since the last sweep) beyond those wanted and excluded."""
+DRAW_ROUNDS = 10
+"""Steps of one draw while thousands of windows have ended since the last sweep."""
 STALE_AGAIN_S = 10.0
 """After this long without new edges a person whose window ended is reported again."""
 
@@ -67,10 +69,12 @@ class ValkeyIndex:
         drawn: list[UUID] = []
         kept_out = b"".join(person_id.bytes for person_id in excluded)
         for shard in all_shards():
-            wanted = count - len(drawn)
-            args = [language, tier.value, wanted, now, lease_until, kept_out, DRAW_SLACK]
-            if wanted > 0:
-                drawn += _ids(await self._ask(shard, "index_draw", args))
+            for _ in range(DRAW_ROUNDS):
+                args = [language, tier.value, count - len(drawn), now, lease_until, kept_out, DRAW_SLACK]
+                ids, more = await self._ask(shard, "index_draw", args)
+                drawn += _ids(ids)
+                if not more:
+                    break
         return drawn
 
     async def confirm(self, people: Collection[UUID], *, asked_at: float, until: float) -> None:

@@ -54,7 +54,7 @@ class Shard:
         return self._key(b"ready:%b:%b" % (tier.value.encode(), language.encode()))
 
     def person(self, person_id: UUID) -> bytes:
-        """String: a packed record, `infra/valkey/index.py` `pack`; in Lua `lua/_index.lua` `read_person`."""
+        """String: a packed record, `infra/valkey/index.py` `pack`; in Lua `lua/_index.lua` `index_read`."""
         return self._key(b"person:" + person_id.bytes)
 
     @property

@@ -245,6 +245,11 @@ class Contract:
         assert await draw(subject, 200, tier=COLD) == [2]
         assert await sweep(subject, 200) == ([], [1])
 
+    async def test_thousands_whose_window_just_ended_hide_nobody(self, subject: Subject) -> None:
+        closing = [cold(number, 100, 200, asked=number) for number in range(1, 1501)]
+        await subject.index.put([*closing, cold(2000, 100, 300, asked=2000)], 150)
+        assert await draw(subject, 200, tier=COLD) == [2000]
+
     async def test_a_hot_person_is_rung_whatever_their_window(self, subject: Subject) -> None:
         await subject.index.put([Listing(person(1), ("da",), HOT, 100, 200)], 300)
         assert await sweep(subject, 301) == ([], [])

@@ -3,7 +3,8 @@
 -- ARGV[1] language  ARGV[2] tier  ARGV[3] how many  ARGV[4] now  ARGV[5] lease_until
 -- ARGV[6] excluded ids, 16 bytes each, one after the other
 -- ARGV[7] how many more entries may be looked at than are wanted or excluded
--- Reply: ids in the order of their turn; nil while the index is not complete
+-- Reply: {ids in the order of their turn, 1 if that bound was met before the set's end else 0}; nil while the index is
+-- not complete
 local prefix, language, tier, now, lease_until = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5])
 if not generation_is_complete(prefix) then
   return false
@@ -54,4 +55,4 @@ while #taken < wanted and budget > 0 do
     end
   end
 end
-return taken
+return { taken, #taken < wanted and budget <= 0 and 1 or 0 }
