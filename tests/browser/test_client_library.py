@@ -1,0 +1,460 @@
+"""The web clients' library in a real Chromium, against a server whose every word is scripted by the test."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from playwright.async_api import BrowserContext, Page
+
+from tests.support.scripted_server import ScriptedServer, moment
+
+pytestmark = pytest.mark.browser
+
+SIGNED_IN = """async () => {
+  const { Session } = await import("/static/lib/session.js");
+  const { EyelineSocket } = await import("/static/lib/socket.js");
+  window.session = new Session("requester");
+  await window.session.signIn("anna");
+  window.socket = new EyelineSocket({ session: window.session });
+  window.heard = [];
+  window.states = [];
+  for (const type of ["welcome", "request", "offer", "offer_withdrawn", "chat", "call", "error"]) {
+    window.socket.on(type, (data, frame) => window.heard.push([type, data.n ?? null, frame?.replayed ?? null]));
+  }
+  window.socket.on("state", (state, reason) => window.states.push([state, reason]));
+  window.socket.start();
+}"""
+STATE_IS = "(wanted) => window.socket.state === wanted"
+
+
+@pytest.fixture
+async def signed_in(page: Page, scripted: ScriptedServer) -> Page:
+    """A page with `window.socket` started; the test greets it."""
+    await page.goto(f"{scripted.url}/blank")
+    await page.evaluate(SIGNED_IN)
+    return page
+
+
+async def until(page: Page, condition: str, argument: Any = None) -> None:
+    await page.wait_for_function(condition, arg=argument, polling=20)
+
+
+async def reconnect_at_once(page: Page) -> None:
+    """What a browser does when the network returns: no need to sit through the jitter."""
+    await until(page, STATE_IS, "waiting")
+    await page.evaluate("() => dispatchEvent(new Event('online'))")
+
+
+class TestSocket:
+    async def test_says_hello_first_and_carries_no_token_in_the_address(
+        self, signed_in: Page, scripted: ScriptedServer
+    ) -> None:
+        socket = await scripted.socket()
+        hello = await socket.next()
+        assert hello["type"] == "hello"
+        assert hello["data"]["token"] == "access-1"
+        assert hello["data"]["device_id"]
+        assert "resume" not in hello["data"]
+        assert socket.ws._req is not None
+        assert "access" not in str(socket.ws._req.rel_url)
+        assert socket.ws.ws_protocol == "eyeline.v1"
+
+    async def test_numbers_are_heard_once_and_acknowledged_together(
+        self, signed_in: Page, scripted: ScriptedServer
+    ) -> None:
+        socket = await scripted.welcomed(seq=5)
+        for n in (6, 7, 7, 6, 8):
+            await socket.raw({"type": "chat", "seq": n, "data": {"n": n}})
+        assert (await socket.next())["type"] == "ack"
+        assert await signed_in.evaluate("window.heard.slice(1).map((h) => h[1])") == [6, 7, 8]
+        assert socket.waiting() == []
+
+    async def test_the_acknowledgement_rides_on_another_frame(self, signed_in: Page, scripted: ScriptedServer) -> None:
+        socket = await scripted.welcomed()
+        await socket.say("chat", {"n": 1})
+        await signed_in.evaluate("void window.socket.send('ready', { ready: true })")
+        frame = await socket.next()
+        assert (frame["type"], frame["ack"]) == ("ready", 1)
+
+    async def test_an_offer_is_acknowledged_at_once(self, signed_in: Page, scripted: ScriptedServer) -> None:
+        socket = await scripted.welcomed()
+        await socket.say("offer", {"n": 1})
+        async with asyncio.timeout(0.5):
+            assert (await socket.next("ack"))["ack"] == 1
+
+    async def test_after_a_cut_it_resumes_and_resends_in_order(self, signed_in: Page, scripted: ScriptedServer) -> None:
+        socket = await scripted.welcomed(seq=3)
+        await socket.say("chat", {"n": 4})
+        await signed_in.evaluate(
+            "for (const n of [1, 2, 3]) void window.socket.send('chat', { n }, { call: 'c', attempt: 1 })"
+        )
+        sent = [await socket.next("chat") for _ in range(3)]
+        await socket.ack(sent[0])
+        await until(signed_in, "() => window.heard.length === 2")
+        await socket.cut()
+        await reconnect_at_once(signed_in)
+        again = await scripted.socket()
+        hello = await again.next()
+        assert hello["data"]["resume"] == {"incarnation": "one", "seq": 4}
+        await signed_in.evaluate("void window.socket.send('end', { reason: 'done' })")
+        assert again.waiting() == []
+        await again.welcome(resumed=True, seq=4)
+        resent = [await again.next() for _ in range(3)]
+        assert [(frame["type"], frame["id"]) for frame in resent[:2]] == [("chat", f["id"]) for f in sent[1:]]
+        assert resent[2]["type"] == "end"
+
+    async def test_replayed_states_are_silent_and_replayed_words_are_heard(
+        self, signed_in: Page, scripted: ScriptedServer
+    ) -> None:
+        socket = await scripted.welcomed(seq=10)
+        await socket.cut()
+        await reconnect_at_once(signed_in)
+        again = await scripted.socket()
+        await again.next("hello")
+        await again.welcome(resumed=True, seq=13)
+        for n, type in ((11, "request"), (12, "chat"), (13, "offer_withdrawn"), (14, "request")):
+            await again.raw({"type": type, "seq": n, "data": {"n": n}})
+        await until(signed_in, "() => window.heard.length === 5")
+        heard = await signed_in.evaluate("window.heard.slice(2)")
+        assert heard == [["chat", 12, True], ["offer_withdrawn", 13, True], ["request", 14, False]]
+
+    async def test_a_second_welcome_begins_a_new_incarnation(self, signed_in: Page, scripted: ScriptedServer) -> None:
+        socket = await scripted.welcomed(seq=40)
+        await socket.say("chat", {"n": 41})
+        await socket.welcome(incarnation="two", seq=0)
+        await socket.raw({"type": "chat", "seq": 1, "data": {"n": 1}})
+        await until(signed_in, "() => window.heard.length === 4")
+        assert await signed_in.evaluate("window.heard.map((h) => h[0])") == ["welcome", "chat", "welcome", "chat"]
+        await socket.cut()
+        await reconnect_at_once(signed_in)
+        hello = await (await scripted.socket()).next()
+        assert hello["data"]["resume"] == {"incarnation": "two", "seq": 1}
+
+    async def test_a_hole_in_the_numbers_is_repaired_by_a_resume(
+        self, signed_in: Page, scripted: ScriptedServer
+    ) -> None:
+        socket = await scripted.welcomed()
+        await socket.raw({"type": "chat", "seq": 3, "data": {"n": 3}})
+        await reconnect_at_once(signed_in)
+        hello = await (await scripted.socket()).next()
+        assert hello["data"]["resume"] == {"incarnation": "one", "seq": 0}
+        assert await signed_in.evaluate("window.heard.length") == 1
+
+    async def test_a_refusal_rejects_and_the_newest_ready_wins(self, signed_in: Page, scripted: ScriptedServer) -> None:
+        socket = await scripted.welcomed()
+        await signed_in.evaluate(
+            """() => { window.results = [];
+            const note = (p, name) => p.then(() => window.results.push(name), (e) => window.results.push(name + e.code));
+            note(window.socket.send("ready", { ready: true }, { replaces: "ready" }), "old ");
+            note(window.socket.send("ready", { ready: false }, { replaces: "ready" }), "new ");
+            note(window.socket.send("chat", {}), "chat "); }"""
+        )
+        await socket.next("ready")
+        await socket.ack(await socket.next("ready"))
+        chat = await socket.next("chat")
+        refusal = {"id": chat["id"], "code": "not_in_call", "message": "", "retryable": False}
+        await socket.raw({"type": "error", "data": refusal})
+        await until(signed_in, "() => window.results.length === 3")
+        assert await signed_in.evaluate("window.results") == ["old superseded", "new ", "chat not_in_call"]
+
+    async def test_too_large_a_frame_is_never_sent(self, signed_in: Page, scripted: ScriptedServer) -> None:
+        socket = await scripted.welcomed()
+        code = await signed_in.evaluate(
+            "window.socket.send('chat', { text: 'x'.repeat(70000) }).catch((error) => error.code)"
+        )
+        assert code == "too_large"
+        assert socket.waiting() == []
+
+    async def test_a_silent_server_is_found_dead(self, signed_in: Page, scripted: ScriptedServer) -> None:
+        socket = await scripted.socket()
+        await socket.next("hello")
+        await socket.welcome(heartbeat_s=0.3)
+        socket.ws._writer = None  # from now on nothing is answered
+        hello = await (await scripted.socket()).next("hello")
+        assert hello["data"]["resume"]["incarnation"] == "one"
+
+    async def test_a_fresh_token_is_told_before_the_old_one_ends(
+        self, signed_in: Page, scripted: ScriptedServer
+    ) -> None:
+        socket = await scripted.socket()
+        await socket.next("hello")
+        await socket.welcome(token_expires_at=moment(2.5))
+        frame = await socket.next("token")
+        assert frame["data"]["token"] == "access-2"
+        assert scripted.asked("POST", "/v1/sessions/refresh")[0].body["refresh_token"] == "refresh-1"
+
+    async def test_drain_waits_as_long_as_it_was_told(self, signed_in: Page, scripted: ScriptedServer) -> None:
+        socket = await scripted.welcomed()
+        await socket.raw({"type": "drain", "data": {"resume_in_ms": 900}})
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        await socket.close(1012)
+        await scripted.socket()
+        assert loop.time() - begun >= 0.85
+
+
+class TestCloseCodes:
+    async def test_4401_refreshes_once_and_resumes(self, signed_in: Page, scripted: ScriptedServer) -> None:
+        socket = await scripted.welcomed()
+        await socket.close(4401)
+        again = await scripted.socket()
+        hello = await again.next()
+        assert hello["data"]["token"] == "access-2"
+        assert hello["data"]["resume"]["incarnation"] == "one"
+        await again.close(4401)
+        await until(signed_in, STATE_IS, "stopped")
+        assert await signed_in.evaluate("window.socket.reason") == "signed_out"
+        assert len(scripted.asked("POST", "/v1/sessions/refresh")) == 1
+
+    @pytest.mark.parametrize(("code", "reason"), [(4403, "suspended"), (4409, "taken_over")])
+    async def test_some_stop(self, signed_in: Page, scripted: ScriptedServer, code: int, reason: str) -> None:
+        socket = await scripted.welcomed()
+        await socket.close(code)
+        await until(signed_in, STATE_IS, "stopped")
+        assert await signed_in.evaluate("window.socket.reason") == reason
+
+    async def test_use_here_begins_from_a_snapshot(self, signed_in: Page, scripted: ScriptedServer) -> None:
+        socket = await scripted.welcomed()
+        await socket.close(4409)
+        await until(signed_in, STATE_IS, "stopped")
+        await signed_in.evaluate("window.socket.useHere()")
+        hello = await (await scripted.socket()).next()
+        assert "resume" not in hello["data"]
+
+    @pytest.mark.parametrize("code", [4400, 4413])
+    async def test_a_refused_frame_is_thrown_away_once(
+        self, signed_in: Page, scripted: ScriptedServer, code: int
+    ) -> None:
+        socket = await scripted.welcomed()
+        await signed_in.evaluate("for (const n of [1, 2]) void window.socket.send('chat', { n })")
+        await socket.next("chat")
+        second = await socket.next("chat")
+        await socket.close(code)
+        again = await scripted.socket()
+        await again.next("hello")
+        await again.welcome(resumed=True)
+        assert (await again.next())["id"] == second["id"]
+        await again.close(code)
+        await until(signed_in, STATE_IS, "stopped")
+
+    @pytest.mark.parametrize("code", [1012, 1001, 4408, 4429, 4430, 4999])
+    async def test_all_others_resume(self, signed_in: Page, scripted: ScriptedServer, code: int) -> None:
+        socket = await scripted.welcomed()
+        await socket.close(code)
+        await reconnect_at_once(signed_in)
+        hello = await (await scripted.socket()).next()
+        assert hello["data"]["resume"]["incarnation"] == "one"
+
+    async def test_waits_are_jittered_between_a_quarter_and_ten_seconds(
+        self, page: Page, scripted: ScriptedServer
+    ) -> None:
+        await page.goto(f"{scripted.url}/blank")
+        bounds = await page.evaluate(
+            """async () => { const { Backoff } = await import("/static/lib/backoff.js");
+            const waits = (r) => { const b = new Backoff(() => r); return Array.from({ length: 12 }, () => b.nextMs()); };
+            return [waits(0), waits(1)]; }"""
+        )
+        assert set(bounds[0]) == {250}
+        assert bounds[1][:3] == [500, 1000, 2000]
+        assert bounds[1][-1] == 10_000
+
+
+class TestSession:
+    async def test_one_renewal_for_many_calls_that_met_401(self, page: Page, scripted: ScriptedServer) -> None:
+        await page.goto(f"{scripted.url}/blank")
+
+        def me(call: Any) -> tuple[int, dict[str, Any]]:
+            if call.headers["Authorization"] == "Bearer access-1":
+                return 401, {"error": {"code": "unauthorized", "message": "", "retryable": False}}
+            return 200, scripted.user
+
+        scripted.answers["GET", "/v1/me"] = me
+        replies = await page.evaluate(
+            """async () => {
+            const { Session } = await import("/static/lib/session.js");
+            const { Api } = await import("/static/lib/api.js");
+            const session = new Session("volunteer");
+            await session.signIn("v");
+            const api = new Api(session);
+            return Promise.all([api.get("/v1/me"), api.get("/v1/me"), api.get("/v1/me")]); }"""
+        )
+        assert [reply["time_zone"] for reply in replies] == ["Europe/Copenhagen"] * 3
+        assert len(scripted.asked("POST", "/v1/sessions/refresh")) == 1
+
+    async def test_two_tabs_of_one_sign_in_never_show_a_refresh_token_twice(
+        self, page: Page, context: BrowserContext, scripted: ScriptedServer
+    ) -> None:
+        sign_in = """async (first) => {
+            const { Session } = await import("/static/lib/session.js");
+            window.session = new Session("volunteer");
+            if (first) await window.session.signIn("v"); }"""
+        other = await context.new_page()
+        for tab, first in ((page, True), (other, False)):
+            await tab.goto(f"{scripted.url}/blank")
+            await tab.evaluate(sign_in, first)
+        await asyncio.gather(*(tab.evaluate("window.session.renew()") for tab in (page, other)))
+        shown = [call.body["refresh_token"] for call in scripted.asked("POST", "/v1/sessions/refresh")]
+        assert shown == ["refresh-1"]
+        tokens = [await tab.evaluate("window.session.accessToken") for tab in (page, other)]
+        assert tokens[0] == tokens[1] != "access-1"
+
+    async def test_people_in_two_tabs_do_not_collide_and_share_the_device(
+        self, page: Page, context: BrowserContext, scripted: ScriptedServer
+    ) -> None:
+        sign_in = """async (name) => {
+            const { Session } = await import("/static/lib/session.js");
+            window.session = new Session("volunteer", { as: name });
+            await window.session.signIn(name); }"""
+        other = await context.new_page()
+        for tab, name in ((page, "v1"), (other, "v2")):
+            await tab.goto(f"{scripted.url}/blank")
+            await tab.evaluate(sign_in, name)
+        assert await page.evaluate("window.session.accessToken") == "access-1"
+        again = "async () => new (await import('/static/lib/session.js')).Session('volunteer', { as: 'v1' }).accessToken"
+        assert await other.evaluate(again) == "access-1"
+        devices = {call.body["device"]["id"] for call in scripted.asked("POST", "/v1/sessions")}
+        assert len(devices) == 1
+
+    async def test_a_chain_ended_by_the_server_signs_out(self, page: Page, scripted: ScriptedServer) -> None:
+        await page.goto(f"{scripted.url}/blank")
+        scripted.answers["POST", "/v1/sessions/refresh"] = (401, {"error": {"code": "unauthorized", "message": ""}})
+        ended = await page.evaluate(
+            """async () => {
+            const { Session } = await import("/static/lib/session.js");
+            const session = new Session("volunteer");
+            await session.signIn("v");
+            let ended = 0;
+            session.on("ended", () => { ended += 1; });
+            await session.renew().catch(() => {});
+            return [ended, session.signedIn, new Session("volunteer").signedIn]; }"""
+        )
+        assert ended == [1, False, False]
+
+    async def test_errors_are_objects_and_brief_ones_are_tried_again(
+        self, page: Page, scripted: ScriptedServer
+    ) -> None:
+        await page.goto(f"{scripted.url}/blank")
+        answers = iter([(503, {"error": {"code": "unavailable", "message": "", "retryable": True}}), (200, {"n": 1})])
+        scripted.answers["GET", "/v1/offers"] = lambda call: next(answers)
+        taken = {"error": {"code": "request_open", "message": "m", "retryable": False, "details": {"request": {}}}}
+        scripted.answers["POST", "/v1/requests"] = (409, taken)
+        reply, error = await page.evaluate(
+            """async () => {
+            const { Session } = await import("/static/lib/session.js");
+            const { Api } = await import("/static/lib/api.js");
+            const session = new Session("requester");
+            await session.signIn("r");
+            const api = new Api(session);
+            const error = await api.post("/v1/requests").catch((e) => e);
+            return [await api.get("/v1/offers"), [error.status, error.code, error.details]]; }"""
+        )
+        assert reply == {"n": 1}
+        assert error == [409, "request_open", {"request": {}}]
+
+
+PAIR = """async () => {
+  const { Negotiator } = await import("/static/lib/negotiator.js");
+  const sides = {};
+  window.sent = [];
+  window.hold = false;
+  window.held = [];
+  const other = { requester: "volunteer", volunteer: "requester" };
+  const deliver = (name, type, data) => sides[other[name]].negotiator.receive(type, data);
+  window.release = async () => {
+    window.hold = false;
+    const all = window.held.splice(0);
+    for (const [name, type, data] of all) await deliver(name, type, data);
+  };
+  for (const name of ["requester", "volunteer"]) {
+    const pc = new RTCPeerConnection();
+    const send = (type, data) => {
+      if (type === "description") window.sent.push([name, data.type, data.negotiation]);
+      if (window.hold) window.held.push([name, type, data]);
+      else setTimeout(() => deliver(name, type, data), 5);
+    };
+    sides[name] = { pc, negotiator: new Negotiator({ pc, polite: name === "volunteer", send }) };
+    pc.createDataChannel("talk", { negotiated: true, id: 0 });
+  }
+  window.sides = sides;
+}"""
+BOTH_ARE = """(state) => Object.values(window.sides).every(
+  ({ pc }) => pc.connectionState === state && pc.signalingState === "stable")"""
+UFRAGS = """() => Object.values(window.sides).map(({ pc }) => /ufrag:(\\S+)/.exec(pc.localDescription.sdp)[1])"""
+
+
+class TestNegotiation:
+    @pytest.fixture
+    async def pair(self, page: Page, scripted: ScriptedServer) -> Page:
+        await page.goto(f"{scripted.url}/blank")
+        await page.evaluate(PAIR)
+        await until(page, BOTH_ARE, "connected")
+        return page
+
+    async def test_the_requester_offers_and_the_volunteer_answers_with_its_number(self, pair: Page) -> None:
+        assert await pair.evaluate("window.sent") == [["requester", "offer", 1], ["volunteer", "answer", 1]]
+
+    async def test_after_answering_the_volunteer_may_offer_with_the_next_number(self, pair: Page) -> None:
+        before = await pair.evaluate(UFRAGS)
+        await pair.evaluate("window.sides.volunteer.pc.restartIce()")
+        await until(pair, "() => window.sent.length === 4")
+        assert (await pair.evaluate("window.sent"))[2:] == [["volunteer", "offer", 2], ["requester", "answer", 2]]
+        await until(pair, BOTH_ARE, "connected")
+        assert set(await pair.evaluate(UFRAGS)).isdisjoint(before)
+
+    @pytest.mark.parametrize("first", ["requester", "volunteer"])
+    async def test_when_offers_cross_the_requesters_stands(self, pair: Page, first: str) -> None:
+        await pair.evaluate("window.hold = true")
+        for name in (first, "volunteer" if first == "requester" else "requester"):
+            await pair.evaluate("(name) => window.sides[name].pc.restartIce()", name)
+        await until(pair, "() => window.sent.length === 4")
+        assert sorted((await pair.evaluate("window.sent"))[2:]) == [["requester", "offer", 2], ["volunteer", "offer", 2]]
+        await pair.evaluate("window.release()")
+        await until(pair, "() => window.sent.length >= 5")
+        assert (await pair.evaluate("window.sent"))[4] == ["volunteer", "answer", 2]
+        await until(pair, BOTH_ARE, "connected")
+        sent = await pair.evaluate("window.sent")
+        assert all(entry[2] == 3 for entry in sent[5:])  # at most the volunteer's wish again, under the next number
+
+    async def test_candidates_ahead_of_their_description_are_kept(self, page: Page, scripted: ScriptedServer) -> None:
+        await page.goto(f"{scripted.url}/blank")
+        await page.evaluate(PAIR.replace("window.hold = false;", "window.hold = true;", 1))
+        await until(page, "() => window.held.some(([, type, data]) => type === 'candidate' && data.candidate === null)")
+        await page.evaluate(
+            "() => { window.held.sort(([, a], [, b]) => (a > b) - (a < b)); }"  # candidates before the description
+        )
+        assert await page.evaluate("window.held[0][1]") == "candidate"
+        await page.evaluate("window.release()")
+        await until(page, BOTH_ARE, "connected")
+
+    async def test_every_candidate_names_its_ufrag_and_negotiation(self, page: Page, scripted: ScriptedServer) -> None:
+        await page.goto(f"{scripted.url}/blank")
+        await page.evaluate(PAIR.replace("window.hold = false;", "window.hold = true;", 1))
+        await until(page, "() => window.held.some(([, type, data]) => type === 'candidate' && data.candidate === null)")
+        types = await page.evaluate("window.held.map(([, type]) => type)")
+        assert types[0] == "description"
+        candidates = await page.evaluate("window.held.filter(([, type]) => type === 'candidate').map((h) => h[2])")
+        ufrag = (await page.evaluate("/ufrag:(\\S+)/.exec(window.sides.requester.pc.localDescription.sdp)[1]"))
+        assert {(c["usernameFragment"], c["negotiation"]) for c in candidates} == {(ufrag, 1)}
+        assert candidates[-1]["candidate"] is None
+
+
+class TestWords:
+    async def test_both_catalogues_say_the_same_things(self, page: Page, scripted: ScriptedServer) -> None:
+        await page.goto(f"{scripted.url}/blank")
+        keys = await page.evaluate(
+            """async () => { const { CATALOGUES } = await import("/static/lib/catalogue.js");
+            return Object.values(CATALOGUES).map((words) => Object.keys(words)); }"""
+        )
+        assert len(keys) == 2
+        assert sorted(keys[0]) == sorted(keys[1])
+
+    async def test_placeholders_are_the_same_in_both(self, page: Page, scripted: ScriptedServer) -> None:
+        await page.goto(f"{scripted.url}/blank")
+        differing = await page.evaluate(
+            """async () => { const { CATALOGUES: { en, da } } = await import("/static/lib/catalogue.js");
+            const holes = (entry) => (JSON.stringify(entry).match(/\\{\\w+\\}/g) ?? []).sort().join();
+            return Object.keys(en).filter((key) => holes(en[key]) !== holes(da[key])); }"""
+        )
+        assert differing == []
