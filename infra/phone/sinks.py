@@ -1,0 +1,102 @@
+"""What the phone receives: takes every frame, so that nothing piles up, and keeps what is worth telling."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from av import AudioFrame, VideoFrame
+
+MEASURE_EVERY_S = 0.5
+_EVERY_NTH_PIXEL = 16
+
+
+class Sink:
+    """Counts frames. `first` is set with the first one."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.got_at = -math.inf
+        """`time.monotonic()` of the last frame."""
+        self.first = asyncio.Event()
+        self._measured_at = -math.inf
+
+    def flows(self, *, within_s: float) -> bool:
+        return time.monotonic() - self.got_at < within_s
+
+    async def drain(self, track: MediaStreamTrack) -> None:
+        """Take frames until the track ends."""
+        while True:
+            try:
+                frame = await track.recv()
+            except MediaStreamError:
+                return
+            self.got_at = time.monotonic()
+            self.frames += 1
+            if isinstance(frame, AudioFrame | VideoFrame):
+                self.take(frame)
+            self.first.set()
+
+    def take(self, frame: AudioFrame | VideoFrame) -> None:
+        """Look at a frame; quick, it runs between packets."""
+
+    def _is_time_to_measure(self) -> bool:
+        if self.got_at - self._measured_at < MEASURE_EVERY_S:
+            return False
+        self._measured_at = self.got_at
+        return True
+
+
+class VideoSink(Sink):
+    """Size and brightness of what is seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.width = 0
+        self.height = 0
+        self.brightness = 0.0
+        """Mean luma, 0 (black) to 255, measured twice a second."""
+
+    def take(self, frame: AudioFrame | VideoFrame) -> None:
+        if not isinstance(frame, VideoFrame):
+            return
+        resized = (frame.width, frame.height) != (self.width, self.height)
+        self.width, self.height = frame.width, frame.height
+        if resized or self._is_time_to_measure():
+            self.brightness = brightness_of(frame)
+
+
+class AudioSink(Sink):
+    """Loudness of what is heard, passed on to `hear`."""
+
+    def __init__(self, hear: Callable[[AudioFrame], None] | None = None) -> None:
+        super().__init__()
+        self.loudest = 0
+        """Largest 16-bit sample seen in the frames measured."""
+        self._hear = hear
+
+    def take(self, frame: AudioFrame | VideoFrame) -> None:
+        if not isinstance(frame, AudioFrame):
+            return
+        if frame.format.name == "s16" and (self.loudest == 0 or self._is_time_to_measure()):
+            samples = memoryview(frame.planes[0]).cast("B").cast("h")[: frame.samples]
+            self.loudest = max(self.loudest, *(abs(value) for value in samples[::8]))
+        if self._hear is not None:
+            self._hear(frame)
+
+
+def brightness_of(frame: VideoFrame) -> float:
+    """Mean luma of a planar YUV or grey frame, from every 16th pixel of every 16th line."""
+    if not frame.format.name.startswith(("yuv", "gray", "nv12")):
+        frame = frame.reformat(format="gray")
+    plane = frame.planes[0]
+    pixels = memoryview(plane).cast("B")
+    total = count = 0
+    for y in range(0, frame.height, _EVERY_NTH_PIXEL):
+        row = pixels[y * plane.line_size : y * plane.line_size + frame.width : _EVERY_NTH_PIXEL]
+        total += sum(row)
+        count += len(row)
+    return total / count if count else 0.0
