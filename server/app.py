@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +26,9 @@ from infra.embedded.engines import EmbeddedEngines
 from infra.phone.account import Account
 from infra.postgres.accounts import PostgresAccounts
 from infra.postgres.call_book import PostgresCallBook
+from infra.postgres.checks import DatabaseChecks
 from infra.postgres.clock import DatabaseClock
+from infra.postgres.figures import PostgresFigures
 from infra.postgres.listings import PostgresListings
 from infra.postgres.migrate import migrate as migrate
 from infra.postgres.news import PostgresNews
@@ -33,6 +36,7 @@ from infra.postgres.pool import OUTAGES, open_pool
 from infra.postgres.presence import PostgresPresence
 from infra.postgres.request_book import BookLimits, PostgresRequestBook
 from infra.valkey.answers import ValkeyAnswers
+from infra.valkey.checks import valkey_answers
 from infra.valkey.connection import open_valkey
 from infra.valkey.generation import Generation
 from infra.valkey.index import ValkeyIndex
@@ -45,9 +49,14 @@ from matching.help_desk import HelpDesk
 from matching.request_rules import RequestLimits
 from matching.waves import FixedWaves
 from server.accounts import AdminRole
+from server.admin_feed import AdminFeed
 from server.api.accounts import AccountsApi
+from server.api.admin import AdminApi, AdminSockets
 from server.api.calls import CallsApi
+from server.api.health import HealthApi
 from server.api.help import HelpApi
+from server.api.pages import Pages
+from server.api.reference import Reference
 from server.api.sessions import SessionsApi
 from server.auth import AccessTokens, Authenticator, DevSignIn
 from server.consequences import request_follows_call
@@ -150,15 +159,28 @@ class Node:
         self.sockets = SocketEndpoint(self.hub, services, settings.origins)
         self.rounds = Rounds(self.desk, self.presence, self.index, listings)
         self.rebirth = Rebirth(self.generation, self.hub, book, self.index, listings)
+        self.feed = AdminFeed(PostgresFigures(pool), self.index)
+        self.admin_sockets = AdminSockets(self.feed, self.authenticator, settings.origins)
+        checks = DatabaseChecks(pool)
+        self._health = HealthApi(
+            {
+                "postgres": checks.answers,
+                "migrations": checks.migrated,
+                "clock": checks.clock,
+                "valkey": partial(valkey_answers, valkey),
+            }
+        )
 
     def routes(self, settings: Settings) -> list[Route]:
         """Every call of the HTTP API."""
         providers = {"dev": DevSignIn()} if settings.dev_sign_in else {}
         return [
+            *self._health.routes(),
             *SessionsApi(self.accounts, self.tokens, providers, self._session_ended).routes(),
             *AccountsApi(self.accounts, self.desk.person_changed).routes(),
             *HelpApi(self.desk, self.help_desk).routes(),
             *CallsApi(self.desk).routes(),
+            *AdminApi(self.feed).routes(),
         ]
 
     async def _session_ended(self, session_id: UUID) -> None:
@@ -187,7 +209,11 @@ async def open_node(settings: Settings) -> AsyncIterator[web.Application]:
 def _application(settings: Settings, node: Node) -> web.Application:
     reports = FailureReports(OUTAGES)
     app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[reports.middleware])
-    Boundary(node.authenticator, node.limiter).register(app, node.routes(settings))
+    routes = node.routes(settings)
+    Boundary(node.authenticator, node.limiter).register(app, routes)
+    Reference(routes).register(app)
+    Pages().register(app)
+    node.admin_sockets.register(app)
     app.router.add_get(PATH, node.sockets.handle)
 
     async def run_loops(_app: web.Application) -> AsyncIterator[None]:
@@ -201,7 +227,7 @@ def _application(settings: Settings, node: Node) -> web.Application:
         await node.news.flush()
 
     async def drain(_app: web.Application) -> None:
-        await node.hub.drain()
+        await asyncio.gather(node.hub.drain(), node.admin_sockets.close())
 
     app.cleanup_ctx.append(run_loops)
     app.on_shutdown.append(drain)
