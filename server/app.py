@@ -20,6 +20,7 @@ import aiohttp
 import asyncpg
 from aiohttp import web
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from infra.embedded.child import EngineError, leashed
 from infra.embedded.engines import EmbeddedEngines
@@ -264,6 +265,10 @@ async def _told_to_stop() -> None:
 
 
 # -- what the command line needs of infra ------------------------------------------------------------------------------
+
+
+FAILURES = (*OUTAGES, asyncpg.PostgresError, RedisError)
+"""What commands raise when an engine or the port cannot be had: nobody's bug, told in one line."""
 
 
 async def grant(database_url: str, who: str, role: AdminRole) -> bool:

@@ -10,10 +10,13 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, TypeVar
 
 import click
+
+T = TypeVar("T")
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_DATA = Path(".eyeline")
@@ -41,12 +44,11 @@ def serve() -> None:
     from server.settings import Settings, SettingsError
 
     try:
-        settings = Settings.from_env(os.environ)
-        uvloop.run(app.serve(settings))
+        uvloop.run(app.serve(Settings.from_env(os.environ)))
     except SettingsError as error:
         raise Failure(str(error)) from error
-    except OSError as error:
-        raise Failure(_os_error(error)) from error
+    except app.FAILURES as error:
+        raise Failure(_outside(error)) from error
 
 
 @main.command()
@@ -54,7 +56,7 @@ def migrate() -> None:
     """Bring the database at EYELINE_DATABASE_URL to this version's schema."""
     from server import app
 
-    asyncio.run(app.migrate(_database_url()))
+    _with_database(app.migrate(_database_url()), app.FAILURES)
     click.echo("The schema is up to date.")
 
 
@@ -110,7 +112,7 @@ def grant(who: str, role: Literal["observer", "moderator", "owner"]) -> None:
     """Give an admin role to a person who has signed in before, by id or by dev sign-in name."""
     from server import app
 
-    if not asyncio.run(app.grant(_database_url(), who, role)):
+    if not _with_database(app.grant(_database_url(), who, role), app.FAILURES):
         raise Failure(f"nobody by the name or id {who} has signed in yet")
     click.echo(f"{who} is now {role}.")
 
@@ -133,10 +135,19 @@ def _database_url() -> str:
     return url
 
 
-def _os_error(error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
+def _with_database(work: Coroutine[Any, Any, T], failures: tuple[type[BaseException], ...]) -> T:
+    try:
+        return asyncio.run(work)
+    except failures as error:
+        raise Failure(_outside(error)) from error
+
+
+def _outside(error: BaseException) -> str:
+    """What the outside world did, in one line: a port that is taken, an engine that does not answer."""
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
         return f"cannot listen: {error.strerror or error}; choose another port with EYELINE_PORT"
-    return f"cannot run: {error.strerror or error}"
+    words = (str(error).strip().splitlines() or [""])[0]
+    return f"cannot run: {type(error).__name__}{': ' if words else ''}{words}"
 
 
 if __name__ == "__main__":

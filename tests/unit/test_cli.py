@@ -1,0 +1,137 @@
+"""The command line: every failure is one line on stderr and a non-zero code."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from server import app, cli
+from server.dev import DevError, DevOptions
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    for name in [name for name in os.environ if name.startswith("EYELINE_")]:
+        monkeypatch.delenv(name)
+
+    def invoke(*arguments: str, **env: str) -> Result:
+        return CliRunner(env=env).invoke(cli.main, list(arguments))
+
+    return invoke
+
+
+def one_line(result: Result) -> str:
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("eyeline: ")
+    return line.removeprefix("eyeline: ")
+
+
+class TestServe:
+    def test_names_every_bad_setting(self, run: Run) -> None:
+        problem = one_line(run("serve", EYELINE_PORT="http"))
+        assert problem.startswith("bad settings: ")
+        for name in ("DATABASE_URL", "VALKEY_URL", "TOKEN_SECRET", "PORT"):
+            assert f"EYELINE_{name}: " in problem
+
+    @pytest.mark.parametrize(
+        ("error", "words"),
+        [
+            (OSError(98, "address already in use"), "cannot listen: address already in use; choose another port"),
+            (ConnectionRefusedError("Connect call failed"), "cannot run: ConnectionRefusedError: Connect call failed"),
+            (TimeoutError(), "cannot run: TimeoutError"),
+        ],
+    )
+    def test_says_what_the_world_did(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, error: OSError, words: str
+    ) -> None:
+        async def fail(_: object) -> None:
+            raise error
+
+        monkeypatch.setattr(app, "serve", fail)
+        given = {
+            "EYELINE_DATABASE_URL": "postgresql://x/y",
+            "EYELINE_VALKEY_URL": "redis://x",
+            "EYELINE_TOKEN_SECRET": "s" * 32,
+        }
+        assert one_line(run("serve", **given)).startswith(words)
+
+
+class TestDev:
+    def test_hands_on_its_options(self, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        seen: list[DevOptions] = []
+
+        async def develop(options: DevOptions, say: Callable[[str], None]) -> None:
+            seen.append(options)
+            say("hello")
+
+        monkeypatch.setattr(app, "develop", develop)
+        arguments = ["--port", "9000", "--nodes", "2", "--data", str(tmp_path), "--fresh", "--no-demo", "--lan"]
+        result = run("dev", *arguments)
+        assert (result.exit_code, result.stdout) == (0, "hello\n")
+        assert seen == [DevOptions(port=9000, nodes=2, data=tmp_path, fresh=True, demo=False, lan=True)]
+
+    def test_a_problem_is_one_line(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def develop(*_: object) -> None:
+            raise DevError("port 1 is in use")
+
+        monkeypatch.setattr(app, "develop", develop)
+        assert one_line(run("dev")) == "port 1 is in use"
+
+    @pytest.mark.parametrize("arguments", [["--port", "0"], ["--port", "x"], ["--nodes", "0"], ["--what"]])
+    def test_a_wrong_option_is_refused(self, run: Run, arguments: list[str]) -> None:
+        result = run("dev", *arguments)
+        assert result.exit_code == 2
+        assert "Error: " in result.stderr
+
+
+class TestDatabaseCommands:
+    @pytest.mark.parametrize("arguments", [["migrate"], ["admin", "grant", "ada", "owner"]])
+    def test_need_to_know_where(self, run: Run, arguments: list[str]) -> None:
+        assert one_line(run(*arguments)) == "bad settings: EYELINE_DATABASE_URL: not set"
+
+    @pytest.mark.parametrize("arguments", [["migrate"], ["admin", "grant", "ada", "owner"]])
+    def test_say_that_it_is_not_there(self, run: Run, arguments: list[str]) -> None:
+        problem = one_line(run(*arguments, EYELINE_DATABASE_URL="postgresql://ada:pa55word@127.0.0.1:1/x"))
+        assert problem.startswith("cannot run: ConnectionRefusedError")
+        assert "pa55word" not in problem
+
+    @pytest.mark.parametrize("granted", [True, False])
+    def test_grant_says_whether_it_did(self, run: Run, monkeypatch: pytest.MonkeyPatch, granted: bool) -> None:
+        async def grant(url: str, who: str, role: str) -> bool:
+            assert (url, who, role) == ("postgresql://x", "ada", "owner")
+            return granted
+
+        monkeypatch.setattr(app, "grant", grant)
+        result = run("admin", "grant", "ada", "owner", EYELINE_DATABASE_URL="postgresql://x")
+        if granted:
+            assert (result.exit_code, result.stdout) == (0, "ada is now owner.\n")
+        else:
+            assert one_line(result) == "nobody by the name or id ada has signed in yet"
+
+    def test_there_are_three_roles(self, run: Run) -> None:
+        assert run("admin", "grant", "ada", "king").exit_code == 2
+
+
+def test_benchmarks_need_a_checkout(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(cli, "__file__", str(tmp_path / "server" / "cli.py"))
+    assert "run this from a checkout" in one_line(run("bench"))
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = (
+        "import sys; from server.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: print(sorted({'aiohttp', 'asyncpg', 'av', 'redis'} & set(sys.modules)))"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=root, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
