@@ -9,15 +9,12 @@ from uuid import UUID
 
 from matching.languages import index_language
 from matching.model import Offer, Request, RequestState, Tier
-from matching.ports import Herald, IndexUnavailable, NotFound, RequestBook, VolunteerIndex, WavePlan
+from matching.ports import Herald, IndexUnavailable, Listings, NotFound, RequestBook, VolunteerIndex, WavePlan
 from matching.request_rules import Case, Change, RequestLimits, look, requester_is_there
 from matching.waves import WavePolicy, wave_view
 
 LEASE_S = 2.0
 """A drawn person who is not offered anything comes back after so long, also when the drawing node died."""
-
-RETRY_TAKEN_S = 3.0
-"""Someone drawn but taken elsewhere is looked for again after so long."""
 
 OLDER_AT_ONCE = 20
 """Older hungry requests served from one draw before the request that drew; the rest have looks of their own."""
@@ -38,10 +35,17 @@ class Asking:
     """Turns "this request wants k people" into committed, told offers, in fair turn and oldest request first."""
 
     def __init__(
-        self, book: RequestBook, index: VolunteerIndex, herald: Herald, policy: WavePolicy, limits: AskingLimits
+        self,
+        book: RequestBook,
+        index: VolunteerIndex,
+        listings: Listings,
+        herald: Herald,
+        policy: WavePolicy,
+        limits: AskingLimits,
     ) -> None:
         self._book = book
         self._index = index
+        self._listings = listings
         self._herald = herald
         self._policy = policy
         self._limits = limits
@@ -149,12 +153,18 @@ class Asking:
             if taken:
                 away = self._limits.request.offer + self._limits.cooldown
                 await self._index.confirm(taken, asked_at=moment, until=moment + away.total_seconds())
-            if others:
-                # A plan out of date gives them back at once; those taken elsewhere would only be refused again.
-                at = moment if taken is None else moment + RETRY_TAKEN_S
-                await self._index.release(others, at=at, now=moment)
+            if others and taken is None:
+                await self._index.release(others, at=moment, now=moment)
+            elif others:
+                await self._list_anew(others, moment)
         except IndexUnavailable:
             return
+
+    async def _list_anew(self, refused: list[UUID], moment: float) -> None:
+        """Postgres refused them (taken, gone, paused, suspended): what the index knew of them was out of date."""
+        listings = await self._listings.of(refused)
+        await self._index.put(listings, moment)
+        await self._index.remove(set(refused) - {listing.person_id for listing in listings})
 
 
 def _after(case: Case, change: Change) -> tuple[Offer, ...]:

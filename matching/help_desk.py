@@ -69,7 +69,7 @@ class HelpDesk:
         self._listings = listings
         self._herald = herald
         self._limits = limits
-        self._asking = Asking(book, index, herald, policy, limits)
+        self._asking = Asking(book, index, listings, herald, policy, limits)
 
     # -- the requester ------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from matching.availability import next_window, weekly_windows
 from matching.model import Listing, Tier
 
 FOR_EVER = datetime.max.year
+RETURN_FROM_CALL = timedelta(minutes=10)
 _SQL = queries("listings")
 
 
@@ -43,28 +44,30 @@ def _listing(row: asyncpg.Record, now: datetime) -> Listing:
         tier=Tier.HOT if row["hot"] else Tier.COLD,
         opens_at=opens_at,
         closes_at=closes_at,
-        not_before=_not_before(row),
+        not_before=_not_before(row, now),
         last_asked_at=row["last_asked_at"].timestamp() if row["last_asked_at"] else random.random(),
     )
 
 
 def _edges(row: asyncpg.Record, now: datetime) -> tuple[float | None, float | None]:
-    window = next_window(weekly_windows(row["weekly"] or []), row["time_zone"], now)
+    try:
+        window = next_window(weekly_windows(row["weekly"] or []), row["time_zone"], now)
+    except ValueError:
+        # A zone that no longer exists must not keep everybody else out of the index.
+        return None, None
     if window is None:
         return None, None
     opens, closes = window
     return opens.timestamp(), closes.timestamp() if closes is not None else None
 
 
-def _not_before(row: asyncpg.Record) -> float:
+def _not_before(row: asyncpg.Record, now: datetime) -> float:
     if row["paused"] and row["paused_until"] is None:
         return math.inf
     moments = [row["paused_until"], row["not_before"]]
-    busy_until = row["busy_until"]
-    # A call has no end yet ("infinity" reads as the last year): its end lists the person anew.
-    if busy_until is not None:
-        moments.append(busy_until)
-    known = [m for m in moments if m is not None]
-    if any(m.year >= FOR_EVER for m in known):
-        return math.inf
-    return max((m.timestamp() for m in known), default=0.0)
+    if row["busy_until"] is not None:
+        # A call has no end yet ("infinity" reads as the last year). Its end frees the person; should that word be
+        # lost, they still come back some time and are looked at again.
+        in_call = row["busy_until"].year >= FOR_EVER
+        moments.append(now + RETURN_FROM_CALL if in_call else row["busy_until"])
+    return max((moment.timestamp() for moment in moments if moment is not None), default=0.0)
