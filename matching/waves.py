@@ -1,4 +1,4 @@
-"""How many more people to ask now. Policies are pure; `FixedWaves` is the first, adaptive ones go behind `WavePolicy`."""
+"""How many more people to ask now. Policies are pure; `FixedWaves` is the first behind `WavePolicy`."""
 
 from __future__ import annotations
 
