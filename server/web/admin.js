@@ -82,7 +82,7 @@ class AdminPage {
     put("answer-p95", seconds(p95));
     put("answers-counted", say("answers_counted", { count }));
     fill("waiting", queue.waiting, "nobody_waits", (row) => [row.language, row.count, duration(row.oldest_wait_s)]);
-    fill("volunteers", queue.volunteers, "no_volunteers", (row) => [row.language, row.hot, row.reachable]);
+    fill("volunteers", queue.volunteers ?? [], queue.volunteers ? "no_volunteers" : "volunteers_unknown", (row) => [row.language, row.hot, row.reachable]);
   }
 }
 

@@ -65,6 +65,7 @@ class RequesterPage {
     page.onClick("end", () => this.#end("done"));
     page.onClick("not-working", () => this.#end("technical"));
     page.onClick("use-here", () => this.#useHere());
+    page.onClick("move-here", () => this.#moveHere());
     page.onClick("avoid", () => this.#avoid());
   }
 
@@ -150,12 +151,32 @@ class RequesterPage {
     return this.#request !== null && this.#request.state !== "ended";
   }
 
-  #welcome({ request }) {
+  #welcome({ request, call }) {
     this.#page.networkSettled();
+    if (!call && ["connecting", "in_call"].includes(request?.state)) return this.#elsewhere(request);
     if (request) this.#take(request);
     else if (this.#isOpen()) this.#missedEnd();
     else if (["loading", "signed-out", "problem"].includes(this.#page.state)) this.#rest();
     if (this.#isOpen() && this.#mode === "video" && !this.#media.video) this.#reopen("video");
+    return undefined;
+  }
+
+  /** The call belongs to another session of this person: it can be brought here, or left where it is. */
+  #elsewhere(request) {
+    this.#request = request;
+    this.#waiting.stop();
+    this.#problem(say("elsewhere"), ["move-here"]);
+  }
+
+  async #moveHere() {
+    this.#page.sounds.unlock().catch(() => {});
+    this.#page.status(say("connecting_server"));
+    try {
+      const { call } = await this.#api.post(`/v1/calls/${this.#request.call_id}/take`, {}, { repeatable: true });
+      this.#calls.take(call);
+    } catch (error) {
+      this.#notDone(error);
+    }
   }
 
   /** It ended while we were away: ask how. */
@@ -322,7 +343,7 @@ class RequesterPage {
 
   #callOver(view) {
     this.#view.clear();
-    if (view.end_reason === "moved") this.#problem(say("moved"), ["use-here"]);
+    if (view.end_reason === "moved") this.#problem(say("moved"), ["move-here"]);
   }
 
   async #avoid() {
@@ -377,7 +398,7 @@ class RequesterPage {
 
   #problem(words, actions) {
     this.#page.stayAwake(false);
-    for (const id of ["retry", "voice-only", "use-here", "give-up"]) show(id, actions.includes(id));
+    for (const id of ["retry", "voice-only", "use-here", "move-here", "give-up"]) show(id, actions.includes(id));
     this.#page.enter("problem", words, { urgent: true });
     this.#page.sounds.play("trouble");
   }
@@ -412,6 +433,7 @@ function isNewer(request, known) {
 
 function whyNotAsked(error) {
   if (error instanceof NetworkError) return say("no_server");
+  if (error.code === "suspended") return say("suspended");
   if (error.code === "already_in_call") return say("already_in_call");
   if (error.status === 429) return say("too_fast");
   if (error.status === 503) return say("unavailable");

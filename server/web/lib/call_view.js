@@ -85,7 +85,7 @@ export class CallView {
 
   #setMuted(muted, { quiet = false } = {}) {
     this.#media.setMuted(muted);
-    this.#mute.setAttribute("aria-pressed", String(muted));
+    this.#mute.dataset.active = String(muted);
     this.#mute.textContent = say(muted ? "unmute" : "mute");
     if (!quiet) this.#page.speak(say(muted ? "muted" : "unmuted"));
   }
