@@ -15,7 +15,7 @@ from typing import Protocol
 
 import aiohttp
 
-from server import dev_events
+from server.dev_events import Narrator
 from server.dev_nodes import NodeFailed, NodeProcess, port_in_use
 from server.lan import Certificate, NoNetwork, lan_address, make_certificate, qr_code
 from server.settings import PREFIX, Settings, SettingsError
@@ -206,11 +206,12 @@ async def _nodes(
 ) -> AsyncIterator[list[NodeProcess]]:
     """All nodes, ready; stopped at the end, all at once."""
     nodes: list[NodeProcess] = []
+    narrator = Narrator()
     try:
         for number in range(1, options.nodes + 1):
             port = options.port + number - 1
             environ = {**settings, f"{PREFIX}PORT": str(port)}
-            on_line = _printer(number, say)
+            on_line = _printer(number, narrator, say)
             nodes.append(await NodeProcess.start(number, place.url(port), environ, on_line, workshop.leash))
         async with aiohttp.ClientSession() as http:
             await _first_failure([node.until_ready(http, place.tls) for node in nodes])
@@ -219,9 +220,9 @@ async def _nodes(
         await asyncio.gather(*(node.stop() for node in nodes))
 
 
-def _printer(number: int, say: Callable[[str], None]) -> Callable[[str], None]:
+def _printer(number: int, narrator: Narrator, say: Callable[[str], None]) -> Callable[[str], None]:
     def on_line(raw: str) -> None:
-        line = dev_events.line_for(number, raw)
+        line = narrator.line(number, raw)
         if line is not None:
             say(line)
 

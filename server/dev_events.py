@@ -1,53 +1,83 @@
-"""What `eyeline dev` prints while calls happen: a node's log, one human line per event."""
+"""What `eyeline dev` prints while calls happen: the nodes' logs, one human line per event."""
 
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-_WORDS: Mapping[str, str] = {
-    "request_opened": "someone needs help ({language})",
-    "people_asked": "asked {count} ({language})",
-    "offer_accepted": "a volunteer answered",
-    "call_connected": "connected: picture and sound run",
-    "call_ended": "call ended: {reason}",
-    "request_waits_again": "looking again, round {epoch}",
-    "request_ended": "request ended: {outcome}",
-    "index_lost": "Valkey lost its data; drawing from Postgres until it is rebuilt",
-    "index_rebuilt": "Valkey is filled again",
-    "engine_lost": "lost {engine}",
-    "engine_back": "{engine} is back",
-}
-"""Event names of the nodes' log and what they mean to somebody watching; other events are not shown."""
-
+REMEMBERED = 1000
 _LOUD = ("warning", "error", "critical")
 _FRAME = frozenset({"event", "level", "timestamp", "logger", "exception", "exc_info"})
+_CALLS: Mapping[str, str] = {
+    "connected": "connected: picture and sound run",
+    "reconnecting": "connection lost, waiting for it to come back",
+}
+_REST: Mapping[str, str] = {"index rebuilt": "Valkey is filled again"}
 
 
-def line_for(node: int, raw: str) -> str | None:
-    """The line to print for one line of a node's log (nodes count from 1), or None when it says nothing to people."""
-    entry = _parse(raw)
-    if entry is None:
-        return f"{_now()}  node {node}  {raw}" if raw.strip() else None
-    words = _words(entry)
-    if words is None:
-        return None
-    # The last 6 digits of a UUIDv7 are random, the first ones all alike.
-    about = entry.get("request") or entry.get("call") or ""
-    return f"{_now()}  node {node}  {str(about)[-6:]:6}  {words}"
+class Narrator:
+    """Tells what the nodes' logs say, once: any node may repeat what was told before."""
+
+    def __init__(self) -> None:
+        self._said: OrderedDict[str, str] = OrderedDict()
+
+    def line(self, node: int, raw: str) -> str | None:
+        """The line to print for one line of a node's log (nodes count from 1), or None when it says nothing new."""
+        entry = _parse(raw)
+        if entry is None:
+            return _line(node, "", raw) if raw.strip() else None
+        words = _words(entry)
+        if words is None:
+            return None
+        about = str(entry.get("request") or entry.get("call") or "")
+        return _line(node, about, words) if self._is_new(about, words) else None
+
+    def _is_new(self, about: str, words: str) -> bool:
+        if not about:
+            return True
+        if self._said.get(about) == words:
+            return False
+        self._said[about] = words
+        self._said.move_to_end(about)
+        if len(self._said) > REMEMBERED:
+            self._said.popitem(last=False)
+        return True
+
+
+def _line(node: int, about: str, words: str) -> str:
+    # Ids are UUIDv7: their last digits are random, the first ones all alike.
+    clock = datetime.now().astimezone().strftime("%H:%M:%S")
+    return f"{clock}  node {node}  {about[-6:]:6}  {words}"
 
 
 def _words(entry: Mapping[str, Any]) -> str | None:
     event = str(entry.get("event", ""))
-    if event in _WORDS:
-        return _WORDS[event].format_map(_Gaps(entry))
-    if entry.get("level") not in _LOUD:
-        return None
+    if event == "request":
+        return _request(entry)
+    if event == "call":
+        state = str(entry.get("state"))
+        return f"call ended: {entry.get('reason')}" if state == "ended" else _CALLS.get(state)
+    if entry.get("level") in _LOUD:
+        return _loud(event, entry)
+    return _REST.get(event)
+
+
+def _request(entry: Mapping[str, Any]) -> str | None:
+    state, epoch, asked = entry.get("state"), entry.get("epoch", 1), entry.get("asked", 0)
+    if state == "waiting":
+        again = f", looking again (round {epoch})" if epoch != 1 else ""
+        return f"someone needs help{again}: {asked or 'nobody'} asked so far"
+    if state == "ended":
+        return f"request ended: {entry.get('outcome')}"
+    return {"connecting": "a volunteer answered"}.get(str(state))
+
+
+def _loud(event: str, entry: Mapping[str, Any]) -> str:
     details = " ".join(f"{name}={value}" for name, value in entry.items() if name not in _FRAME)
-    raised = _raised(entry.get("exception"))
-    return " ".join(part for part in (f"{entry['level']}: {event}", details, raised) if part)
+    return " ".join(part for part in (f"{entry['level']}: {event}", details, _raised(entry.get("exception"))) if part)
 
 
 def _raised(exception: Any) -> str:
@@ -63,14 +93,3 @@ def _parse(raw: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     return entry if isinstance(entry, dict) else None
-
-
-def _now() -> str:
-    return datetime.now().astimezone().strftime("%H:%M:%S")
-
-
-class _Gaps(dict[str, Any]):
-    """A missing field is shown as a question mark instead of failing."""
-
-    def __missing__(self, key: str) -> str:
-        return "?"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import ssl
@@ -30,7 +31,7 @@ if "EYELINE_TLS_KEY" in os.environ:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(os.environ["EYELINE_TLS_CERTIFICATE"], os.environ["EYELINE_TLS_KEY"])
     server.socket = tls.wrap_socket(server.socket, server_side=True)
-print(json.dumps({"event": "request_opened", "request": "x", "language": os.environ["EYELINE_PORT"]}), flush=True)
+print(json.dumps({"event": "request", "request": os.environ["EYELINE_PORT"], "state": "connecting"}), flush=True)
 server.serve_forever()
 """
 DIES_AT_ONCE = "print('first words'); print('eyeline: last words'); raise SystemExit(3)"
@@ -163,7 +164,7 @@ class TestARun:
         await stage.run_until_running_then(signal.SIGINT)
         for number, port in ((1, stage.options.port), (2, stage.options.port + 1)):
             (line,) = [line for line in stage.said if f"node {number}" in line]
-            assert line.endswith(f"someone needs help ({port})")
+            assert re.search(rf"{port} +a volunteer answered$", line)
         assert stage.engines.started_fresh
         assert stage.demo == []
         assert f"served by http://127.0.0.1:{stage.options.port + 1}" in "\n".join(stage.said)
