@@ -227,6 +227,5 @@ def _response(route: Route, answer: Reply | msgspec.Struct | None) -> web.Respon
     if reply.body is None:
         return web.Response(status=reply.status or 204, headers=headers)
     body = reply.body if isinstance(reply.body, bytes) else msgspec.json.encode(reply.body)
-    return web.Response(
-        body=body, status=reply.status or route.status, headers=headers, content_type=reply.content_type
-    )
+    headers["Content-Type"] = reply.content_type
+    return web.Response(body=body, status=reply.status or route.status, headers=headers)

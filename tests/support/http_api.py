@@ -14,8 +14,17 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from infra.postgres.accounts import PostgresAccounts
+from infra.postgres.checks import DatabaseChecks
+from infra.postgres.figures import PostgresFigures
 from infra.postgres.pool import OUTAGES, open_pool
+from matching.model import Tier
+from matching.ports import IndexUnavailable
+from server.admin_feed import AdminFeed
 from server.api.accounts import AccountsApi
+from server.api.admin import AdminApi, AdminSockets
+from server.api.health import HealthApi
+from server.api.pages import Pages
+from server.api.reference import Reference
 from server.api.sessions import SessionsApi
 from server.auth import AccessTokens, Authenticator, DevSignIn
 from server.failures import FailureReports
@@ -84,7 +93,9 @@ class HttpApi:
         self.clock = clock
         self.told = Told()
         self.limits = NoLimits()
-        self._client = client
+        self.index = FakeIndex()
+        self.admin: AdminSockets | None = None
+        self.client = client
         self.base = base
 
     async def call(
@@ -101,7 +112,7 @@ class HttpApi:
         if token is not None:
             sent["Authorization"] = f"Bearer {token}"
         content: dict[str, Any] = {"data": data} if data is not None else {"json": body} if body is not None else {}
-        async with self._client.request(method, self.base + path, headers=sent, **content) as response:
+        async with self.client.request(method, self.base + path, headers=sent, **content) as response:
             read = await response.json() if response.content_type == "application/json" else await response.read()
             return Answer(response.status, response.headers, read)
 
@@ -132,9 +143,23 @@ class TestClock:
         return self.now
 
 
+class FakeIndex:
+    """Volunteers who could be asked, as a test says; None: the index is away."""
+
+    def __init__(self) -> None:
+        self.people: dict[tuple[str, Tier], int] | None = {}
+        self.asked = 0
+
+    async def counts(self) -> dict[tuple[str, Tier], int]:
+        self.asked += 1
+        if self.people is None:
+            raise IndexUnavailable
+        return self.people
+
+
 @asynccontextmanager
 async def http_api(database_url: str, *, start: float, extra: Sequence[Route] = ()) -> AsyncIterator[HttpApi]:
-    """Serve sessions, accounts and `extra` routes on a free port."""
+    """Serve everything that needs Postgres only, and `extra` routes, on a free port."""
     pool = await open_pool(database_url, 8)
     clock = TestClock(start)
     tokens = AccessTokens(SECRET, 900, clock=clock)
@@ -142,16 +167,28 @@ async def http_api(database_url: str, *, start: float, extra: Sequence[Route] = 
     async with aiohttp.ClientSession() as client:
         api = HttpApi(client, "", pool, tokens, clock)
         reports = FailureReports(OUTAGES)
-        boundary = Boundary(Authenticator(tokens, accounts, api.told.seen.append), api.limits)
+        authenticator = Authenticator(tokens, accounts, api.told.seen.append)
         app = web.Application(middlewares=[reports.middleware], client_max_size=BODY_BYTES_MAX)
-        boundary.register(app, SessionsApi(accounts, tokens, {"dev": DevSignIn()}, api.told.session_ended).routes())
-        boundary.register(app, AccountsApi(accounts, api.told.person_changed).routes())
-        boundary.register(app, extra)
+        feed = AdminFeed(PostgresFigures(pool), api.index)
+        checks = DatabaseChecks(pool)
+        routes = [
+            *SessionsApi(accounts, tokens, {"dev": DevSignIn()}, api.told.session_ended).routes(),
+            *AccountsApi(accounts, api.told.person_changed).routes(),
+            *HealthApi({"postgres": checks.answers, "schema": checks.migrated, "clock": checks.clock}).routes(),
+            *AdminApi(feed).routes(),
+            *extra,
+        ]
+        Boundary(authenticator, api.limits).register(app, routes)
+        api.admin = AdminSockets(feed, authenticator, ["https://pages.example"])
+        api.admin.register(app)
+        Pages().register(app)
+        Reference(routes).register(app)
         server = TestServer(app)
         await server.start_server()
         api.base = str(server.make_url("")).rstrip("/")
         try:
             yield api
         finally:
+            await api.admin.close()
             await server.close()
             await pool.close()
