@@ -158,7 +158,7 @@ class Node:
         self.hub = Hub(self.mailboxes, frames, self.clock, rules)
         services = Services(frames, ValkeyAnswers(valkey), self.authenticator, self.clock, rules)
         self.sockets = SocketEndpoint(self.hub, services, settings.origins)
-        self.rounds = Rounds(self.desk, self.presence, self.index, listings)
+        self.rounds = Rounds(self.desk, self.presence)
         self.rebirth = Rebirth(self.generation, self.hub, book, self.index, listings)
         self.feed = AdminFeed(PostgresFigures(pool), self.index)
         self.admin_sockets = AdminSockets(self.feed, self.authenticator, settings.origins)

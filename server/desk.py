@@ -46,6 +46,8 @@ class Desk:
         self._telling = telling
         self._ice = ice
         self._errands = errands
+        self._looks: dict[UUID, bool] = {}
+        """Requests with a look on its way -> whether to look once more after it."""
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
@@ -57,7 +59,21 @@ class Desk:
 
     def look_soon(self, request_id: UUID) -> None:
         """Something happened that may want people asked at once; should it be lost, the next due look does it."""
-        self._errands.start("look", self.look(request_id))
+        if request_id in self._looks:
+            self._looks[request_id] = True
+        elif self._errands.start("look", self._look_until_quiet(request_id)):
+            self._looks[request_id] = False
+
+    async def _look_until_quiet(self, request_id: UUID) -> None:
+        """However many things happen during a look, one more look sees them all."""
+        try:
+            again = True
+            while again:
+                self._looks[request_id] = False
+                await self.look(request_id)
+                again = self._looks[request_id]
+        finally:
+            self._looks.pop(request_id, None)
 
     # -- the requester ------------------------------------------------------------------------------------------------
 

@@ -142,10 +142,10 @@ class RequestBody(msgspec.Struct, frozen=True, kw_only=True):
     languages: Languages | None = None
     topic: Annotated[str, Meta(max_length=64, description="A code of GET /v1/topics")] | None = None
     mode: Mode = "video"
-    group_id: UUID | None | UnsetType = UNSET
-    desk_id: UUID | None | UnsetType = UNSET
-    then_public_after_s: int | None | UnsetType = UNSET
-    same_as_call_id: UUID | None | UnsetType = UNSET
+    group_id: UUID | UnsetType | None = UNSET
+    desk_id: UUID | UnsetType | None = UNSET
+    then_public_after_s: int | UnsetType | None = UNSET
+    same_as_call_id: UUID | UnsetType | None = UNSET
 
 
 class RequestReply(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 from uuid import UUID, uuid4
@@ -25,6 +26,7 @@ SWEEP_EVERY_S = 1.0
 SWEEP_PEOPLE = 1000
 SIGHTINGS_EVERY_S = 2.0
 SILENT_EVERY_S = 3.0
+STEADY_S = 20.0
 PARTITIONS_EVERY_S = 3600.0
 CLOCK_EVERY_S = 5.0
 REBUILD_CHECK_S = 0.5
@@ -62,18 +64,17 @@ class Generation(Protocol):
 class Rounds:
     """All loops of a node but the sockets' own; `run` owns them."""
 
-    def __init__(self, desk: Desk, presence: Presence, index: VolunteerIndex, listings: Listings) -> None:
+    def __init__(self, desk: Desk, presence: Presence) -> None:
         self._desk = desk
         self._presence = presence
-        self._index = index
-        self._listings = listings
+        self._written_at = self._steady_since = time.monotonic()
 
     def loops(self, measure_clock: Callable[[], Awaitable[object]]) -> list[Loop]:
         """The loops that always run, each until cancelled."""
         rounds: list[tuple[float, str, Callable[[], Awaitable[object]]]] = [
             (LOOK_EVERY_S, "looks", self.look_at_due),
             (SWEEP_EVERY_S, "sweep", self.sweep),
-            (SIGHTINGS_EVERY_S, "sightings", self._presence.flush),
+            (SIGHTINGS_EVERY_S, "sightings", self.write_sightings),
             (SILENT_EVERY_S, "silent sessions", self.forget_silent),
             (PARTITIONS_EVERY_S, "partitions", self._presence.keep_partitions),
             (CLOCK_EVERY_S, "clock", measure_clock),
@@ -100,8 +101,21 @@ class Rounds:
         except IndexUnavailable:
             return
 
+    async def write_sightings(self) -> None:
+        """Write down who was seen, and notice when that could not be done for a while."""
+        await self._presence.flush()
+        now = time.monotonic()
+        if now - self._written_at > 2 * SIGHTINGS_EVERY_S:
+            self._steady_since = now
+        self._written_at = now
+
     async def forget_silent(self) -> None:
-        """People whose node died are not hot any more."""
+        """People whose node died are not hot any more.
+
+        Not judged right after Postgres (or this node) stood still: then everybody looks silent.
+        """
+        if time.monotonic() - self._steady_since < STEADY_S:
+            return
         for person_id in await self._presence.forget_silent():
             await self._desk.help_desk.person_changed(person_id)
 

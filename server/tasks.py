@@ -22,15 +22,16 @@ class Errands:
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
 
-    def start(self, what: str, errand: Coroutine[Any, Any, object]) -> None:
-        """Run it soon. Its failure is logged once under the name `what`."""
+    def start(self, what: str, errand: Coroutine[Any, Any, object]) -> bool:
+        """Run it soon; False when there are too many. Its failure is logged once under the name `what`."""
         if len(self._running) >= MOST_AT_ONCE:
             errand.close()
             log.warning("errand dropped", what=what)
-            return
+            return False
         task = asyncio.create_task(self._guarded(what, errand), name=what)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+        return True
 
     async def _guarded(self, what: str, errand: Coroutine[Any, Any, object]) -> None:
         try:

@@ -6,6 +6,7 @@ was told. Every message carries the version of what it speaks of, so a repetitio
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Literal, cast
 from uuid import UUID
 
@@ -48,8 +49,8 @@ class Telling:
                 await self._tell_call(call, news)
             if news.untold:
                 await self._tell_request(news)
-            for offer in await self._requests.offer_news(request_id):
-                await self._tell_offer(offer, news)
+            offers = await self._requests.offer_news(request_id)
+            await asyncio.gather(*(self._tell_offer(offer, news) for offer in offers))
         except self._failures as error:
             log.warning("telling waits", request=str(request_id), error=type(error).__name__)
 

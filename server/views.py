@@ -1,4 +1,4 @@
-"""What both boundaries (HTTP and socket) show of a request, an offer, a call and a person: the contract's shared objects."""
+"""What both boundaries (HTTP and socket) show of requests, offers, calls and people: the contract's shared objects."""
 
 from __future__ import annotations
 
