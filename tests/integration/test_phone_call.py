@@ -1,0 +1,136 @@
+"""A complete call through real nodes: a requester's phone, the demo volunteer, real media over loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from infra.phone.caller import Timeline, place_call
+from infra.phone.client import PhoneClient
+from infra.phone.volunteer import run_demo_volunteer
+from tests.support.nodes import Node
+
+pytestmark = pytest.mark.slow
+
+
+class Events:
+    """What the demo volunteer told, to wait on."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, Mapping[str, Any]]] = []
+        self._changed = asyncio.Event()
+
+    def __call__(self, event: str, details: Mapping[str, Any]) -> None:
+        self.told.append((event, details))
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def until(self, event: str, times: int = 1) -> Mapping[str, Any]:
+        async with asyncio.timeout(20):
+            while len(found := [details for name, details in self.told if name == event]) < times:
+                await self._changed.wait()
+        return found[times - 1]
+
+
+@asynccontextmanager
+async def demo_volunteer(url: str, **options: Any) -> AsyncIterator[Events]:
+    events = Events()
+    running = asyncio.create_task(
+        run_demo_volunteer(url, answer_after_s=0.1, include_loopback=True, on_event=events, **options)
+    )
+    try:
+        await events.until("ready")
+        yield events
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def ask(url: str, *, language: str = "en", talk_s: float = 1.5) -> Timeline:
+    return await place_call(
+        url, "requester", language, None, lambda step: None, wait_s=20, talk_s=talk_s, include_loopback=True
+    )
+
+
+@asynccontextmanager
+async def nodes(database_url: str, valkey_url: str, count: int) -> AsyncIterator[list[Node]]:
+    started: list[Node] = []
+    try:
+        for _ in range(count):
+            started.append(await Node.start(database_url, valkey_url))
+        yield started
+    finally:
+        for node in started:
+            await node.stop()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_complete_call(database_url: str, valkey_url: str, count: int) -> None:
+    async with (
+        nodes(database_url, valkey_url, count) as running,
+        demo_volunteer(running[-1].url, name="Volunteer") as events,
+    ):
+        timeline = await ask(running[0].url, talk_s=2)
+        assert timeline.exit_code == 0, timeline.steps
+        names = [step.name for step in timeline.steps]
+        assert [name for name in names if name not in ("chat",)] == [
+            "tap",
+            "asked",
+            "accepted",
+            *(["connected", "first frame"] if names.index("connected") < names.index("first frame") else []),
+            *(["first frame", "connected"] if names.index("connected") > names.index("first frame") else []),
+            "ended",
+        ]
+        assert timeline.steps[-1].detail == "done"
+        chats = [step.detail for step in timeline.steps if step.name == "chat"]
+        assert chats[0].startswith("I see your picture, 640 by 480, ")
+        assert (await events.until("ended"))["end_reason"] == "done"
+        assert {"first_video", "first_audio"} <= {name for name, _ in events.told}
+
+
+async def test_one_call_after_another_in_the_callers_language(database_url: str, valkey_url: str) -> None:
+    async with (
+        nodes(database_url, valkey_url, 1) as (node,),
+        demo_volunteer(node.url, name="Frivillig") as events,
+    ):
+        for times in (1, 2):
+            timeline = await ask(node.url, language="da", talk_s=1)
+            assert timeline.exit_code == 0, timeline.steps
+            await events.until("ended", times)
+        assert (await events.until("said"))["text"].startswith("Jeg ser dit billede, 640 gange 480, ")
+
+
+async def test_terminal_to_terminal(database_url: str, valkey_url: str) -> None:
+    async with nodes(database_url, valkey_url, 1) as (node,):
+        helping = asyncio.create_task(
+            place_call(node.url, "volunteer", "en", None, lambda step: None, wait_s=20, include_loopback=True)
+        )
+        asking, helped = await asyncio.gather(ask(node.url, talk_s=1), helping)
+        assert (asking.exit_code, helped.exit_code) == (0, 0), (asking.steps, helped.steps)
+        assert helped.at("first frame") is not None
+        assert helped.steps[-1].name == "ended"
+
+
+async def test_nobody_there_ends_with_no_frame(database_url: str, valkey_url: str) -> None:
+    async with nodes(database_url, valkey_url, 1) as (node,):
+        timeline = await place_call(node.url, "requester", "en", None, lambda step: None, wait_s=1)
+        assert timeline.exit_code == 1
+        async with PhoneClient.sign_in(node.url, "Terminal requester") as phone:
+            assert phone.state.request is None or phone.state.request["state"] == "ended"
+
+
+async def test_both_sockets_cut_in_the_call(database_url: str, valkey_url: str) -> None:
+    """Media goes on without signalling, and the call ends properly after it."""
+    async with (
+        nodes(database_url, valkey_url, 2) as (one, other),
+        demo_volunteer(other.url, name="Volunteer") as events,
+    ):
+        asking = asyncio.create_task(ask(one.url, talk_s=6))
+        await events.until("first_video")
+        await other.kill()
+        timeline = await asking
+        assert timeline.exit_code == 0, timeline.steps
