@@ -9,7 +9,7 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import pytest
 from server import dev
 from server.dev import DevError, DevOptions, Workshop, run_dev
 from server.lan import NoNetwork
+from tests.support.ports import neighbouring_ports
 
 NODE = """
 import http.server, json, os, signal, ssl, sys
@@ -119,25 +120,12 @@ class Stage:
 
 
 @pytest.fixture
-def ports() -> Iterator[int]:
-    """The first of two neighbouring free ports."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-        yield port
-        return
-
-
-@pytest.fixture
-def stage(tmp_path: Path, ports: int, monkeypatch: pytest.MonkeyPatch) -> Stage:
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     for name in [name for name in os.environ if name.startswith("EYELINE_")]:
         monkeypatch.delenv(name)
-    return Stage(DevOptions(port=ports, nodes=1, data=tmp_path / "data", fresh=False, demo=True, lan=False))
+    return Stage(
+        DevOptions(port=neighbouring_ports(), nodes=1, data=tmp_path / "data", fresh=False, demo=True, lan=False)
+    )
 
 
 def nobody_listens(port: int) -> bool:
