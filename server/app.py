@@ -185,7 +185,10 @@ class Node:
         ]
 
     async def _session_ended(self, session_id: UUID) -> None:
-        """Whoever still holds its socket loses it."""
+        """Whoever still holds its socket loses it; soon, because the end is committed, with Valkey or without."""
+        self.errands.start("end of a session", self._take_mailbox(session_id))
+
+    async def _take_mailbox(self, session_id: UUID) -> None:
         await self.mailboxes.release(await self.mailboxes.claim(session_id, resume=None))
 
     def loops(self) -> list[Loop]:

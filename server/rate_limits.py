@@ -17,7 +17,7 @@ class Limit:
 
 SIGN_IN = Limit("sign_in", every_s=0.5, burst=120)
 """Sign-ins and refreshes per client address: many people may share one (a school, a carrier's gateway)."""
-SESSION = Limit("session", every_s=0.02, burst=200)
+SESSION = Limit("session", every_s=0.01, burst=400)
 """All other calls per session."""
 
 

@@ -9,15 +9,22 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 import asyncpg
 import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from infra.valkey.connection import open_valkey
+from infra.valkey.library import Library
+from infra.valkey.limits import ValkeyLimits
 from server import routing
 from server.errors import ApiError
+from server.rate_limits import Limit
 from server.routing import Exchange, Reply, Route
+from tests.support.engines import Engines, kill
 from tests.support.http_api import HttpApi, http_api
+from tests.support.running import running_node
 
 
 class Nested(msgspec.Struct):
@@ -205,3 +212,53 @@ class TestSlowBodies:
     async def connect(api: HttpApi) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         address = urlsplit(api.base)
         return await asyncio.open_connection(address.hostname, address.port)
+
+
+class TestOnANode:
+    async def test_the_loss_of_valkey_stops_no_account(
+        self, database_url: str, engines: Engines, valkey_url: str
+    ) -> None:
+        async with running_node(database_url, valkey_url) as url, aiohttp.ClientSession(url) as client:
+            body = {"provider": "dev", "token": "anna", "device": {"id": "phone", "platform": "web"}}
+            kill(engines.valkey)
+            async with client.post("/v1/sessions", json=body) as response:
+                assert response.status == 201
+                headers = {"Authorization": f"Bearer {(await response.json())['access_token']}"}
+            for change in ({"role": "volunteer"}, {"languages": ["da"]}):
+                async with client.patch("/v1/me", json=change, headers=headers) as response:
+                    assert response.status == 200
+            async with client.get("/readyz") as response:
+                assert response.status == 503
+                assert list((await response.json())["error"]["details"]["not_ready"]) == ["valkey"]
+            async with client.delete("/v1/sessions/current", headers=headers) as response:
+                assert response.status == 204
+
+    async def test_limits_are_counted_for_all_nodes_together(self, database_url: str, valkey_url: str) -> None:
+        valkey = open_valkey(valkey_url)
+        try:
+            limiters = [ValkeyLimits(Library(valkey)) for _ in range(2)]
+            limit = Limit("trial", every_s=30.0, burst=3)
+            waits = [await limiters[n % 2].wait_s(limit, "somebody") for n in range(5)]
+            assert waits[:3] == [0, 0, 0]
+            assert all(29 < wait <= 30 for wait in waits[3:])
+            assert await limiters[0].wait_s(limit, "somebody else") == 0
+            keys = await valkey.keys("*")
+            assert len(keys) == 2
+            assert not any(b"somebody" in key for key in keys)
+            lives_ms = [await valkey.pttl(key) for key in keys]
+            assert all(0 < life_ms <= 90_000 for life_ms in lives_ms)
+        finally:
+            await valkey.aclose()
+
+    async def test_they_recover_at_an_even_pace(self, valkey_url: str) -> None:
+        valkey = open_valkey(valkey_url)
+        try:
+            limiter, limit = ValkeyLimits(Library(valkey)), Limit("trial", every_s=0.02, burst=1)
+            assert await limiter.wait_s(limit, "x") == 0
+            wait_s = await limiter.wait_s(limit, "x")
+            assert 0 < wait_s <= 0.02
+            await asyncio.sleep(wait_s)  # the server's clock decides; there is no event to await
+            assert await limiter.wait_s(limit, "x") == 0
+            assert await limiter.wait_s(limit, "x") > 0
+        finally:
+            await valkey.aclose()

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from server import routing
 from tests.support.http_api import HttpApi, http_api
 
 
@@ -111,12 +112,17 @@ class TestSignIn:
         answer = await api.call("POST", "/v1/sessions", sign_in_body(token=name))
         assert (answer.status, answer.code) == (401, "unauthorized")
 
-    async def test_too_fast_is_429_by_address(self, api: HttpApi) -> None:
+    async def test_too_fast_is_429_by_address(self, api: HttpApi, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(routing, "_is_this_machine", lambda address: False)
         api.limits.answer_s = 2.2
         answer = await api.call("POST", "/v1/sessions", sign_in_body())
         assert (answer.status, answer.code, answer.headers["Retry-After"]) == (429, "too_fast", "3")
         assert answer.body["error"]["retryable"] is True
         assert api.limits.counted == [("sign_in", "127.0.0.1")]
+
+    async def test_this_machine_stands_for_many(self, api: HttpApi) -> None:
+        await api.sign_in("anna")
+        assert api.limits.counted == []
 
 
 class TestAccessToken:
