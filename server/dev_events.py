@@ -15,7 +15,6 @@ _CALLS: Mapping[str, str] = {
     "connected": "connected: picture and sound run",
     "reconnecting": "connection lost, waiting for it to come back",
 }
-_REST: Mapping[str, str] = {"index rebuilt": "Valkey is filled again"}
 
 
 class Narrator:
@@ -60,9 +59,7 @@ def _words(entry: Mapping[str, Any]) -> str | None:
     if event == "call":
         state = str(entry.get("state"))
         return f"call ended: {entry.get('reason')}" if state == "ended" else _CALLS.get(state)
-    if entry.get("level") in _LOUD:
-        return _loud(event, entry)
-    return _REST.get(event)
+    return _loud(event, entry) if entry.get("level") in _LOUD else None
 
 
 def _request(entry: Mapping[str, Any]) -> str | None:

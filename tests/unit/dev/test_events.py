@@ -42,7 +42,6 @@ def call(state: str, reason: str | None = None) -> dict[str, Any]:
         (call("reconnecting"), "684c37 connection lost, waiting for it to come back"),
         (call("ended", "done"), "684c37 call ended: done"),
         (request("ended", outcome="completed"), "684c37 request ended: completed"),
-        ({"event": "index rebuilt", "level": "info", "people": 7}, "Valkey is filled again"),
         ({"event": "slow", "level": "warning", "timestamp": "t", "logger": "x"}, "warning: slow"),
         ({"event": "odd", "level": "error", "where": "hub.py:3"}, "error: odd where=hub.py:3"),
         (
