@@ -13,7 +13,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 from uuid import UUID
 
 import aiohttp
@@ -300,7 +301,24 @@ async def _demo_admin(url: str, database_url: str, tls: ssl.SSLContext | None) -
 
 
 async def _demo_volunteer(url: str, tls: ssl.SSLContext | None) -> None:
-    await asyncio.Event().wait()
+    from infra.phone.volunteer import run_demo_volunteer  # with it comes all of WebRTC, which a node never needs
+
+    await run_demo_volunteer(url, ssl=tls or True, include_loopback=True)
+
+
+async def call(
+    url: str,
+    role: Literal["requester", "volunteer"],
+    *,
+    language: str,
+    media: Path | None,
+    wait_s: float,
+    say: Callable[[str], None],
+) -> bool:
+    """One complete call from this terminal (`eyeline call`), a line per step; False when no frame came."""
+    from infra.phone.caller import place_call_or_say_why
+
+    return await place_call_or_say_why(url, role, language, media, say, wait_s=wait_s)
 
 
 def _leash(argv: Sequence[str]) -> list[str]:

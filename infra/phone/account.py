@@ -133,7 +133,8 @@ class Account:
             ):
                 reply = await response.json(content_type=None) if response.status != 204 else {}
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise ServerUnreachable(f"{method} {path.split('?')[0]}: {type(error).__name__}") from error
+            what = f"{method} {path.split('?')[0]}: {type(error).__name__}"
+            raise ServerUnreachable(f"no answer from the server ({what})") from error
         if response.status >= 400:
             raise _refusal(response, reply)
         return response.status, reply or {}

@@ -9,11 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from infra.phone.account import TlsOption
 from infra.phone.calls import PhoneCall
 from infra.phone.client import PhoneClient
 from infra.phone.errors import ApiError, PhoneError
+from infra.phone.files import MediaFileError
 from infra.phone.loopback import include_loopback as offer_loopback
 from infra.phone.state import View
 from infra.phone.tracks import Media, Tone, clock_media, file_media
@@ -97,6 +99,27 @@ async def place_call(
     except TimeoutError:
         timeline.note("gave up", f"after {wait_s:g} s")
     return timeline
+
+
+async def place_call_or_say_why(
+    base_url: str, side: Side, language: str, media: Path | None, say: Callable[[str], None], *, wait_s: float
+) -> bool:
+    """`place_call` for a terminal: one line per step, or why there was no call. True when a frame came."""
+    on_this_machine = urlsplit(base_url).hostname in ("localhost", "127.0.0.1", "::1")
+    try:
+        timeline = await place_call(
+            base_url,
+            side,
+            language,
+            media,
+            lambda step: say(str(step)),
+            wait_s=wait_s,
+            include_loopback=on_this_machine,
+        )
+    except (PhoneError, MediaFileError) as error:
+        say(str(error))
+        return False
+    return timeline.frame_came
 
 
 def _media_factory(side: Side, path: Path | None) -> Callable[[], Media]:
