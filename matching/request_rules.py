@@ -77,12 +77,11 @@ def step(request: Request, event: Event, now: datetime, limits: RequestLimits) -
     """Apply one event. Going back to waiting keeps the place, raises the epoch and gives a fresh deadline."""
     if request.state is RequestState.ENDED:
         return request
+    if (request.state, event) not in TRANSITIONS:
+        raise IllegalTransition(request.state, event)
     if event is Event.RETURNED and request.returns >= limits.returns:
         event = Event.FAILED
-    try:
-        state, outcome = TRANSITIONS[request.state, event]
-    except KeyError:
-        raise IllegalTransition(request.state, event) from None
+    state, outcome = TRANSITIONS[request.state, event]
     moved = replace(request, state=state, outcome=outcome, version=request.version + 1)
     if state is not RequestState.WAITING:
         return moved
