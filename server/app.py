@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -300,10 +300,14 @@ async def _demo_admin(url: str, database_url: str, tls: ssl.SSLContext | None) -
         await grant(database_url, ADMIN_NAME, role)
 
 
-async def _demo_volunteer(url: str, tls: ssl.SSLContext | None) -> None:
+async def _demo_volunteer(url: str, tls: ssl.SSLContext | None, say: Callable[[str], None]) -> None:
     from infra.phone.volunteer import run_demo_volunteer  # with it comes all of WebRTC, which a node never needs
 
-    await run_demo_volunteer(url, ssl=tls or True, include_loopback=True)
+    def on_event(event: str, details: Mapping[str, Any]) -> None:
+        if event == "said":
+            say(f"the demo volunteer writes: {details['text']}")
+
+    await run_demo_volunteer(url, ssl=tls or True, include_loopback=True, on_event=on_event)
 
 
 async def call(
@@ -313,12 +317,17 @@ async def call(
     language: str,
     media: Path | None,
     wait_s: float,
+    trusted: Path | None,
     say: Callable[[str], None],
 ) -> bool:
-    """One complete call from this terminal (`eyeline call`), a line per step; False when no frame came."""
+    """One complete call from this terminal (`eyeline call`), a line per step; False when no frame came.
+
+    `trusted` is a certificate to trust besides the machine's own, as `eyeline dev --lan` makes one.
+    """
     from infra.phone.caller import place_call_or_say_why
 
-    return await place_call_or_say_why(url, role, language, media, say, wait_s=wait_s)
+    tls = ssl.create_default_context(cafile=trusted) if trusted else True
+    return await place_call_or_say_why(url, role, language, media, say, wait_s=wait_s, ssl=tls)
 
 
 def _leash(argv: Sequence[str]) -> list[str]:

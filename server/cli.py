@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_DATA = Path(".eyeline")
+READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class Failure(click.ClickException):
@@ -88,15 +89,18 @@ def dev(port: int, nodes: int, data: Path, fresh: bool, demo: bool, lan: bool) -
 @main.command()
 @click.option("--as", "role", required=True, type=click.Choice(["requester", "volunteer"]), help="Which side to be.")
 @click.option("--lang", default="en", show_default=True, help="Language of the call (BCP 47).")
-@click.option("--media", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Send this file instead.")
+@click.option("--media", type=READABLE, help="Send this file instead.")
 @click.option("--url", default=DEFAULT_URL, show_default=True, help="Any node.")
 @click.option("--wait", "wait_s", default=60.0, show_default=True, help="Seconds to wait for the other side.")
-def call(role: Literal["requester", "volunteer"], lang: str, media: Path | None, url: str, wait_s: float) -> None:
+@click.option("--trust", type=READABLE, help="Trust this certificate too (dev --lan: .eyeline/lan/certificate.pem).")
+def call(
+    role: Literal["requester", "volunteer"], lang: str, media: Path | None, url: str, wait_s: float, trust: Path | None
+) -> None:
     """Make a complete call from this terminal and print its timeline; fails when no frame came."""
     from server import app
 
-    seen = asyncio.run(app.call(url, role, language=lang, media=media, wait_s=wait_s, say=click.echo))
-    if not seen:
+    placing = app.call(url, role, language=lang, media=media, wait_s=wait_s, trusted=trust, say=click.echo)
+    if not asyncio.run(placing):
         raise Failure("no frame came")
 
 

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import aiohttp
 
-from server.dev_events import Narrator
+from server.dev_events import Narrator, clock
 from server.dev_nodes import NodeFailed, NodeProcess, port_in_use
 from server.lan import Certificate, NoNetwork, lan_address, make_certificate, qr_code
 from server.settings import PREFIX, Settings, SettingsError
@@ -55,8 +55,8 @@ class Workshop:
     """Given a database URL."""
     demo_admin: Callable[[str, str, ssl.SSLContext | None], Awaitable[None]]
     """Given a node's URL and the database URL: see that `ADMIN_NAME` exists with all admin roles."""
-    demo_volunteer: Callable[[str, ssl.SSLContext | None], Awaitable[None]]
-    """Given a node's URL: answer calls until cancelled."""
+    demo_volunteer: Callable[[str, ssl.SSLContext | None, Callable[[str], None]], Awaitable[None]]
+    """Given a node's URL and where to say what it does: answer calls until cancelled."""
     leash: Callable[[Sequence[str]], list[str]]
 
 
@@ -134,7 +134,7 @@ def _welcome(options: DevOptions, place: _Place) -> str:
         others = ", ".join(place.url(options.port + number) for number in range(1, options.nodes))
         lines.append(f"The same pages are served by {others}.")
     if options.demo:
-        lines.append("A demo volunteer answers whoever asks in English, so one browser tab is enough.")
+        lines.append("A demo volunteer answers whoever asks in English or Danish, so one browser tab is enough.")
     if options.lan:
         lines += ["", qr_code(f"{url}/requester"), "A phone on this network opens the requester page with this code;"]
         lines.append("its browser warns once, because this machine made the certificate itself.")
@@ -235,7 +235,7 @@ async def _demo_volunteer(
 ) -> AsyncIterator[None]:
     async def volunteer() -> None:
         try:
-            await workshop.demo_volunteer(url, place.tls)
+            await workshop.demo_volunteer(url, place.tls, lambda words: say(f"{clock()}  {words}"))
         except Exception as error:
             # The demo is an extra: without it everything else still works.
             say(f"The demo volunteer has gone: {type(error).__name__}: {error}")

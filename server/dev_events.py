@@ -48,8 +48,12 @@ class Narrator:
 
 def _line(node: int, about: str, words: str) -> str:
     # Ids are UUIDv7: their last digits are random, the first ones all alike.
-    clock = datetime.now().astimezone().strftime("%H:%M:%S")
-    return f"{clock}  node {node}  {about[-6:]:6}  {words}"
+    return f"{clock()}  node {node}  {about[-6:]:6}  {words}"
+
+
+def clock() -> str:
+    """The time on the wall, for the beginning of a line."""
+    return datetime.now().astimezone().strftime("%H:%M:%S")
 
 
 def _words(entry: Mapping[str, Any]) -> str | None:

@@ -102,7 +102,14 @@ async def place_call(
 
 
 async def place_call_or_say_why(
-    base_url: str, side: Side, language: str, media: Path | None, say: Callable[[str], None], *, wait_s: float
+    base_url: str,
+    side: Side,
+    language: str,
+    media: Path | None,
+    say: Callable[[str], None],
+    *,
+    wait_s: float,
+    ssl: TlsOption = True,
 ) -> bool:
     """`place_call` for a terminal: one line per step, or why there was no call. True when a frame came."""
     on_this_machine = urlsplit(base_url).hostname in ("localhost", "127.0.0.1", "::1")
@@ -114,6 +121,7 @@ async def place_call_or_say_why(
             media,
             lambda step: say(str(step)),
             wait_s=wait_s,
+            ssl=ssl,
             include_loopback=on_this_machine,
         )
     except (PhoneError, MediaFileError) as error:

@@ -9,7 +9,7 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -112,8 +112,9 @@ class Stage:
     async def _demo_admin(self, url: str, _: str, __: ssl.SSLContext | None) -> None:
         self.demo.append(f"admin at {url}")
 
-    async def _demo_volunteer(self, url: str, _: ssl.SSLContext | None) -> None:
+    async def _demo_volunteer(self, url: str, _: ssl.SSLContext | None, say: Callable[[str], None]) -> None:
         self.demo.append(f"volunteer at {url}")
+        say("the demo volunteer writes: hello")
         if self.volunteer_fails:
             raise ValueError("no voice")
         await asyncio.Event().wait()
@@ -144,6 +145,7 @@ class TestARun:
         assert stage.said[-1] == "Stopping."
         assert stage.migrated == [stage.engines.database_url]
         assert stage.demo == [f"admin at {url}", f"volunteer at {url}"]
+        assert any(re.fullmatch(r"\d\d:\d\d:\d\d  the demo volunteer writes: hello", line) for line in stage.said)
         assert not stage.engines.running
         assert nobody_listens(stage.options.port)
 
