@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import secrets
+import time
 import traceback
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from server.errors import ApiError, invalid_body, not_found, too_large, unavailable
+from server.metrics import http_seconds
 
 FRAMES_LOGGED = 8
 
@@ -33,31 +35,47 @@ class FailureReports:
     def middleware(self) -> Middleware:
         @web.middleware
         async def envelopes(request: web.Request, handler: Handler) -> web.StreamResponse:
+            started = time.monotonic()
             try:
-                return await handler(request)
+                response = await handler(request)
             except ApiError as error:
-                return error_response(error)
+                response = error_response(error)
             except web.HTTPException as error:
-                return _from_framework(error)
+                response = _from_framework(error)
             except Exception as error:
-                return error_response(self._reported(request, error))
+                response = error_response(self._reported(request, error))
+            _count(request, response, time.monotonic() - started)
+            return response
 
         return envelopes
 
     def _reported(self, request: web.Request, error: Exception) -> ApiError:
         request_id = secrets.token_hex(8)
         away = isinstance(error, self._outages)
-        route = request.match_info.route.resource
         log.error(
             "call failed",
             http_request=request_id,
             method=request.method,
-            route=route.canonical if route is not None else None,
+            route=_route(request),
             error=type(error).__name__,
             outage=away,
             where=where_raised(error),
         )
         return unavailable(request_id, status=503 if away else 500)
+
+
+def _route(request: web.Request) -> str:
+    """The route's template; empty for a path or a method that nobody serves."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else ""
+
+
+def _count(request: web.Request, response: web.StreamResponse, took_s: float) -> None:
+    if isinstance(response, web.WebSocketResponse):
+        return
+    route = _route(request)
+    # A client can make up methods, and each label of its own would be kept for ever.
+    http_seconds.labels(request.method if route else "", route, response.status).observe(took_s)
 
 
 def error_response(error: ApiError) -> web.Response:

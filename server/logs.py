@@ -34,8 +34,17 @@ def configure_logging(log_format: Literal["json", "console"], *, level: int = lo
     root.setLevel(level)
     # aiohttp's access log carries addresses and user agents; the routes log what matters themselves.
     logging.getLogger("aiohttp.access").disabled = True
+    logging.getLogger("aiohttp.server").addFilter(_without_particulars)
     for chatty in ("aioice", "aiortc", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _without_particulars(record: logging.LogRecord) -> bool:
+    """aiohttp tells of a malformed request with the client's address and the bytes at fault: only the kind is kept."""
+    kind = record.exc_info[0] if record.exc_info else None
+    record.msg, record.args = f"http server: {kind.__name__ if kind is not None else record.levelname.lower()}", ()
+    record.exc_info = record.exc_text = None
+    return True
 
 
 def _tail(log_format: Literal["json", "console"]) -> list[structlog.types.Processor]:

@@ -8,7 +8,6 @@ contract's envelope.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -20,6 +19,7 @@ from aiohttp import web
 
 from server.accounts import AdminRole, Role
 from server.auth import Caller, Suspended, Unauthorized
+from server.decoding import place_and_problem
 from server.errors import (
     invalid_body,
     not_allowed,
@@ -38,9 +38,6 @@ BODY_BYTES_MAX = 64 * 1024
 BODY_WAIT_S = 10.0
 ANSWER_WITHIN_S = 15.0
 NO_STORE = {"Cache-Control": "no-store"}
-
-_FIELD = re.compile(r" - at `\$\.?([^`]*)`$")
-_MISSING = re.compile(r"missing required field `([^`]*)`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,25 +190,13 @@ def decode_body(data: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
     try:
         body = decoder.decode(data or b"{}")
     except msgspec.ValidationError as error:
-        raise _named(str(error)) from None
+        raise invalid_body(*place_and_problem(str(error))) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise invalid_body("", "the body is not UTF-8 JSON") from None
     # Postgres texts cannot hold it, and no honest client sends it.
     if b"\\u0000" in data and _holds_nul(msgspec.to_builtins(body)):
         raise invalid_body("", "texts must not contain U+0000")
     return body
-
-
-def _named(problem: str) -> Exception:
-    """msgspec's message taken apart: where, and what was wrong there."""
-    place = _FIELD.search(problem)
-    path = place.group(1) if place else ""
-    what = _FIELD.sub("", problem)
-    if missing := _MISSING.search(what):
-        path = f"{path}.{missing.group(1)}" if path else missing.group(1)
-    if what.startswith("Invalid enum value"):
-        what = "not one of the allowed values"
-    return invalid_body(path, what)
 
 
 def _is_this_machine(address: str | None) -> bool:

@@ -35,7 +35,7 @@ _SCRIPT = """SwaggerUIBundle({
 """
 _STYLE = """nav { padding: .7rem 1.2rem; font: 1rem system-ui, sans-serif; border-bottom: 1px solid #8886; }
 main { max-width: 60rem; margin: 0 auto; padding: 0 1.2rem 4rem; font: 1rem/1.5 system-ui, sans-serif; }
-section { margin: 1.2rem 0; padding: .2rem 1rem .8rem; border: 1px solid #8886; border-radius: .4rem; }
+main section { margin: 1.2rem 0; padding: .2rem 1rem .8rem; border: 1px solid #8886; border-radius: .4rem; }
 table { border-collapse: collapse; } th, td { padding: .2rem .9rem .2rem 0; text-align: left; vertical-align: top; }
 code { font-size: .95em; }
 """

@@ -17,7 +17,8 @@ def socket_page(document: dict[str, Any]) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Eyeline: the sockets</title>'
-        '<link rel="stylesheet" href="/docs/docs.css"></head><body><nav><a href="/docs">HTTP</a> · '
+        '<link rel="icon" href="/docs/favicon-32x32.png"><link rel="stylesheet" href="/docs/docs.css"></head>'
+        '<body><nav><a href="/docs">HTTP</a> · '
         '<strong>Sockets</strong> · <a href="/asyncapi.json">asyncapi.json</a></nav>'
         f"<main><h1>{escape(document['info']['title'])}</h1><p>{_words(document['info']['description'])}</p>"
         f"{channels}<h2>Types</h2>{shared}</main></body></html>"

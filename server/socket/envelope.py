@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from server.decoding import place_and_problem
 from server.socket.messages import (
     Acked,
     AckedFrame,
@@ -19,8 +19,6 @@ from server.socket.messages import (
     ServerFrame,
 )
 
-_FIELD = re.compile(r" - at `\$\.?([^`]*)`$")
-_MISSING = re.compile(r"missing required field `([^`]*)`")
 _MESSAGE_ID_CHARS_MAX = 64
 
 _hello = msgspec.json.Decoder(HelloFrame)
@@ -73,22 +71,8 @@ def _bad_message(text: bytes, problem: str) -> Exception:
         return BadFrame()
     message_id = frame.get("id")
     usable = isinstance(message_id, str) and 0 < len(message_id) <= _MESSAGE_ID_CHARS_MAX
-    field, what = _place(problem)
+    field, what = place_and_problem(problem)
     return BadMessage(message_id if usable else None, what, field)
-
-
-def _place(problem: str) -> tuple[str, str]:
-    """msgspec's message taken apart: the field's path, and what was wrong there, without the value."""
-    place = _FIELD.search(problem)
-    path = place.group(1) if place else ""
-    what = _FIELD.sub("", problem)
-    if missing := _MISSING.search(what):
-        path = f"{path}.{missing.group(1)}" if path else missing.group(1)
-    if what.startswith("Invalid value"):
-        what = "not a type of this contract"
-    elif what.startswith("Invalid enum value"):
-        what = "not one of the allowed values"
-    return path, what
 
 
 def encode(frame: ServerFrame) -> bytes:
