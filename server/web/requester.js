@@ -4,6 +4,7 @@ import { ApiError, NetworkError } from "./lib/api.js";
 import { Calls } from "./lib/calls.js";
 import { CallView } from "./lib/call_view.js";
 import { uuid7 } from "./lib/ids.js";
+import { LinkWords } from "./lib/link_words.js";
 import { LocalMedia } from "./lib/local_media.js";
 import { Page, show } from "./lib/page.js";
 import { EyelineSocket } from "./lib/socket.js";
@@ -23,6 +24,7 @@ class RequesterPage {
   #calls = new Calls({ socket: this.#socket, api: this.#api, media: this.#media, prepare: (view) => this.#prepare(view) });
   #view = new CallView(this.#page, this.#media);
   #waiting = new Waiting(this.#page);
+  #link = new LinkWords(this.#page, "volunteer", () => say(this.#wordsInCall("connected", true)));
   #request = null;
   #mode = "video";
   #key = null;
@@ -277,20 +279,8 @@ class RequesterPage {
   #begun(call) {
     this.#lastCallId = call.id;
     this.#view.follow(call);
-    call.on("peer", ({ state }) => this.#peer(state));
+    this.#link.follow(call);
     call.on("control", (wish) => this.#control(wish));
-    call.on("link", (state) => this.#link(call, state));
-  }
-
-  #peer(state) {
-    const words = say(`peer_${state}_volunteer`);
-    this.#page.status(words);
-    this.#page.speak(words);
-  }
-
-  #link(call, state) {
-    if (state === "disconnected" && call.view.state === "connected") this.#page.status(say("link_weak"));
-    if (state === "connected" && call.view.state === "connected") this.#page.status(say(this.#wordsInCall("connected", true)));
   }
 
   /** A wish of the volunteer about the camera: said aloud, and done where the device can. */
@@ -342,6 +332,7 @@ class RequesterPage {
   }
 
   #callOver(view) {
+    this.#link.stop();
     this.#view.clear();
     if (view.end_reason === "moved") this.#problem(say("moved"), ["move-here"]);
   }

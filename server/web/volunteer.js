@@ -5,6 +5,7 @@ import { Calls } from "./lib/calls.js";
 import { CallView } from "./lib/call_view.js";
 import { HoursEditor } from "./lib/hours_editor.js";
 import { LanguagesEditor } from "./lib/languages_editor.js";
+import { LinkWords } from "./lib/link_words.js";
 import { LocalMedia } from "./lib/local_media.js";
 import { Page, show } from "./lib/page.js";
 import { Readiness } from "./lib/readiness.js";
@@ -26,6 +27,7 @@ class VolunteerPage {
   #ring = new Ring(this.#page);
   #languages = new LanguagesEditor(this.#page, this.#api);
   #hours = new HoursEditor(this.#page, this.#api);
+  #link = new LinkWords(this.#page, "requester", () => say("connected_volunteer"));
   #answering = null;
   #lastCallId = null;
   #said = "";
@@ -217,8 +219,7 @@ class VolunteerPage {
     this.#view.follow(call);
     this.#pressTorch(false);
     this.#page.stayAwake(true);
-    call.on("peer", ({ state }) => this.#peer(state));
-    call.on("link", (state) => this.#link(call, state));
+    this.#link.follow(call);
   }
 
   #showCall() {
@@ -234,18 +235,6 @@ class VolunteerPage {
       this.#page.enter("in-call", say(words[state] ?? "connected_volunteer"));
       this.#page.sounds.play(state === "connected" ? "connected" : "trouble");
     }
-  }
-
-  #peer(state) {
-    const words = say(`peer_${state}_requester`);
-    this.#page.status(words);
-    this.#page.speak(words);
-  }
-
-  #link(call, state) {
-    if (call.view.state !== "connected") return;
-    if (state === "disconnected") this.#page.status(say("link_weak"));
-    if (state === "connected") this.#page.status(say("connected_volunteer"));
   }
 
   async #torch() {
@@ -280,6 +269,7 @@ class VolunteerPage {
   }
 
   #callOver({ end_reason: reason, end_by: by }) {
+    this.#link.stop();
     this.#view.clear();
     this.#media.close();
     this.#page.sounds.play("ended");

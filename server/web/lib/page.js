@@ -62,14 +62,12 @@ export class Page {
 
   /** The line about the network: a short gap is nobody's business, a longer one is shown and spoken. */
   online(isOnline) {
-    clearTimeout(this.#networkTimer);
     if (isOnline) {
       if (!this.#network.hidden) this.speak(say("network_back"));
-      this.#network.hidden = true;
+      this.networkSettled();
       return;
     }
-    this.#networkTimer = setTimeout(() => {
-      if (!this.#network.hidden) return;
+    this.#networkTimer ??= setTimeout(() => {
       this.#network.textContent = say("network_lost");
       this.#network.hidden = false;
       this.speak(say("network_lost"), { urgent: true });
@@ -78,6 +76,7 @@ export class Page {
 
   networkSettled() {
     clearTimeout(this.#networkTimer);
+    this.#networkTimer = null;
     this.#network.hidden = true;
   }
 

@@ -30,13 +30,13 @@ export class Waiting {
   /** `serverNow`: how long a request of before this page load has waited already. */
   show(request, serverNow) {
     const isSame = this.#timer !== null && this.#request?.id === request.id && this.#request.epoch === request.epoch;
+    if (!isSame) this.stop();
     this.#request = request;
-    this.#asked = Math.max(request.asked, isSame ? this.#asked : 0);
+    this.#asked = Math.max(request.asked, this.#asked);
     if (isSame) {
       this.#update();
       return;
     }
-    this.stop();
     const waitedMs = request.epoch === 1 ? Math.max(0, serverNow - Date.parse(request.created_at)) : 0;
     this.#since = performance.now() - waitedMs;
     this.#spokenAsked = this.#asked;
