@@ -106,6 +106,31 @@ async def test_the_second_start_takes_less_than_five_seconds_with_demo_people(tm
     assert took_s < 5
 
 
+async def test_a_call_from_a_terminal_is_answered_by_the_demo_volunteer_on_another_node(tmp_path: Path) -> None:
+    port = neighbouring_ports()
+    async with dev(tmp_path / "data", port, "--nodes", "2") as run:
+        await run.until("Ctrl-C stops everything")
+        call = await asyncio.create_subprocess_exec(
+            *[sys.executable, "-m", "server.cli", "call", "--as", "requester", "--url", f"http://127.0.0.1:{port + 1}"],
+            stdout=asyncio.subprocess.PIPE,
+            cwd=ROOT,
+        )
+        async with asyncio.timeout(PATIENCE_S):
+            timeline, _ = await call.communicate()
+        assert call.returncode == 0, timeline.decode()
+        steps = [line.split(b" ms  ")[1].split(b":")[0].decode() for line in timeline.splitlines()]
+        wanted = ["tap", "asked", "accepted", "first frame", "ended"]
+        assert [step for step in steps if step in wanted] == wanted
+        for line in (
+            "a volunteer answered",
+            "connected: picture",
+            "the demo volunteer writes: I see",
+            "call ended: done",
+        ):
+            await run.until(line)
+        await run.until("request ended: completed")
+
+
 async def test_killed_outright_it_leaves_nothing_and_starts_again(tmp_path: Path) -> None:
     port = free_port()
     async with dev(tmp_path / "data", port, "--no-demo") as run:

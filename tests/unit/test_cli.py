@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -91,6 +92,27 @@ class TestDev:
         result = run("dev", *arguments)
         assert result.exit_code == 2
         assert "Error: " in result.stderr
+
+
+class TestCall:
+    @pytest.mark.parametrize("seen", [True, False])
+    def test_fails_when_no_frame_came(self, run: Run, monkeypatch: pytest.MonkeyPatch, seen: bool) -> None:
+        async def call(url: str, role: str, **more: Any) -> bool:
+            assert (url, role, more["language"], more["wait_s"]) == ("http://other", "volunteer", "da", 3.0)
+            more["say"]("0 ms ready")
+            return seen
+
+        monkeypatch.setattr(app, "call", call)
+        result = run("call", "--as", "volunteer", "--lang", "da", "--url", "http://other", "--wait", "3")
+        assert result.stdout == "0 ms ready\n"
+        if seen:
+            assert result.exit_code == 0
+        else:
+            assert one_line(result) == "no frame came"
+
+    @pytest.mark.parametrize("arguments", [[], ["--as", "admin"], ["--as", "requester", "--media", "/no/such/file"]])
+    def test_a_wrong_option_is_refused(self, run: Run, arguments: list[str]) -> None:
+        assert run("call", *arguments).exit_code == 2
 
 
 class TestDatabaseCommands:
