@@ -213,8 +213,7 @@ async def _nodes(
             environ = {**settings, f"{PREFIX}PORT": str(port)}
             on_line = _printer(number, narrator, say)
             nodes.append(await NodeProcess.start(number, place.url(port), environ, on_line, workshop.leash))
-        async with aiohttp.ClientSession() as http:
-            await _first_failure([node.until_ready(http, place.tls) for node in nodes])
+        await _all_ready(nodes, place)
         yield nodes
     finally:
         await asyncio.gather(*(node.stop() for node in nodes))
@@ -248,18 +247,18 @@ async def _demo_volunteer(
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _first_failure(waits: list[Awaitable[None]]) -> None:
-    """Wait for all; the first that raises ends the wait."""
-    try:
-        async with asyncio.TaskGroup() as group:
+async def _all_ready(nodes: list[NodeProcess], place: _Place) -> None:
+    """Wait for all nodes at once; the first that fails ends the wait. Raises `DevError`."""
+    async with aiohttp.ClientSession() as http:
+        waits = [asyncio.create_task(node.until_ready(http, place.tls)) for node in nodes]
+        try:
+            await asyncio.gather(*waits)
+        except NodeFailed as failure:
+            raise DevError(str(failure)) from failure
+        finally:
             for wait in waits:
-                group.create_task(_await(wait))
-    except* NodeFailed as failures:
-        raise DevError(str(failures.exceptions[0])) from None
-
-
-async def _await(wait: Awaitable[None]) -> None:
-    await wait
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
 
 
 async def _watch(nodes: list[NodeProcess], engines: Engines) -> None:
