@@ -130,7 +130,10 @@ def _rebuild(call: Call, now: datetime, limits: CallLimits) -> Call:
     fresh = _step(call, Event.REBUILT, now)
     for side in Side:
         fresh = _with_end(fresh, side, media=Media())
-    return replace(fresh, attempt=call.attempt + 1, connect_by=now + limits.connecting, version=call.version + 1)
+    # Two phones that build anew for ever and never connect must not hold their people for ever.
+    broken_since = fresh.reconnecting_since or call.created_at
+    connect_by = min(now, broken_since + limits.grace) + limits.connecting
+    return replace(fresh, attempt=call.attempt + 1, connect_by=connect_by, version=call.version + 1)
 
 
 def rejoin(call: Call, attempt: int, now: datetime, limits: CallLimits) -> Call:
