@@ -95,18 +95,34 @@ def ufrag_of_candidate(candidate: str | None, username_fragment: str | None) -> 
 
 def description(state: Negotiation, side: Side, kind: str, number: int, sdp: str, now: float) -> Judged:
     """Judge an offer or an answer; `now` is in seconds on any steady clock shared by the nodes."""
+    ufrags = ufrags_of(sdp)
+    if _is_repeat(state, side, kind, number, ufrags):
+        return Judged(Verdict.PASS, state)
     refusal = _refuse_offer(state, side, number) if kind == "offer" else _refuse_answer(state, side, number)
     if refusal is not None:
         return Judged(refusal, state)
     if kind == "offer":
         state = replace(state, highest=number, offerer=side, answered=False)
     else:
-        state = replace(state, answered=True, volunteer_may_offer=state.volunteer_may_offer or side is Side.VOLUNTEER)
-    return _supersede(state, side, ufrags_of(sdp), now)
+        state = replace(state, answered=True)
+    state = replace(state, volunteer_may_offer=state.volunteer_may_offer or side is Side.VOLUNTEER)
+    return _supersede(state, side, ufrags, now)
+
+
+def _is_repeat(state: Negotiation, side: Side, kind: str, number: int, ufrags: tuple[str, ...]) -> bool:
+    """Whether this is the description in force, said again.
+
+    A node may die, or fail, between judging a description and passing it on; its client then sends it again, and the
+    other side must get it. A receiver that had it already knows by the number.
+    """
+    said = state.offerer is side if kind == "offer" else state.answered and state.offerer is side.other
+    return said and number == state.highest and bool(ufrags) and ufrags == state.side(side).current
 
 
 def _refuse_offer(state: Negotiation, side: Side, number: int) -> Verdict | None:
-    if side is Side.VOLUNTEER and not state.volunteer_may_offer:
+    # The state may have been lost, or outlived by a long call: a number above 1 then tells of an offer answered before.
+    answered_before = state.volunteer_may_offer or (state.highest == 0 and number > 1)
+    if side is Side.VOLUNTEER and not answered_before:
         return Verdict.WRONG_SIDE
     if number > state.highest:
         return None
