@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.support.engines import Engines
+
+# Examples are judged by what they do, not by how busy the machine is.
+settings.register_profile("eyeline", deadline=None, print_blob=True)
+settings.load_profile("eyeline")
 
 
 @pytest.fixture(scope="session")
