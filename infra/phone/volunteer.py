@@ -20,6 +20,7 @@ from infra.phone.tracks import echo_media
 
 NAME = "Demo volunteer"
 LOOK_EVERY_S = 0.5
+SETTLING_S = 0.7
 SAY_AT_MOST_EVERY_S = 4.0
 GONE_AFTER_S = 5.0
 STOP_DEADLINE_S = 5.0
@@ -114,13 +115,13 @@ async def _comment(conversation: PhoneCall, on_event: OnEvent) -> None:
     told: Sight | None = None
     missing = True
     while True:
-        await asyncio.sleep(0 if told is None else SAY_AT_MOST_EVERY_S)
         seen = await _notable(conversation, told, missing=missing)
         missing = seen is None
         told = seen or told
         text = words_when_gone(language) if seen is None else seen.words(language)
         await conversation.say(text, language)
         on_event("said", {"text": text})
+        await asyncio.sleep(SAY_AT_MOST_EVERY_S)
 
 
 async def _notable(conversation: PhoneCall, told: Sight | None, *, missing: bool) -> Sight | None:
@@ -137,7 +138,7 @@ async def _notable(conversation: PhoneCall, told: Sight | None, *, missing: bool
 
 
 async def _a_moment(video: VideoSink) -> None:
-    """Half a second, or until the first frame."""
+    """Half a second; after the first frame the time a camera takes to get used to the light."""
     if video.frames:
         await asyncio.sleep(LOOK_EVERY_S)
         return
@@ -146,3 +147,4 @@ async def _a_moment(video: VideoSink) -> None:
             await video.first.wait()
     except TimeoutError:
         return
+    await asyncio.sleep(SETTLING_S)

@@ -98,7 +98,7 @@ async def test_one_call_after_another_in_the_callers_language(database_url: str,
         demo_volunteer(node.url, name="Frivillig") as events,
     ):
         for times in (1, 2):
-            timeline = await ask(node.url, language="da", talk_s=1)
+            timeline = await ask(node.url, language="da", talk_s=2)
             assert timeline.exit_code == 0, timeline.steps
             await events.until("ended", times)
         assert (await events.until("said"))["text"].startswith("Jeg ser dit billede, 640 gange 480, ")
