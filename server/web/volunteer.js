@@ -1,6 +1,7 @@
 /** The volunteer's page: be ready, be rung, answer, see and talk. */
 import { Account } from "./lib/account.js";
 import { ApiError, NetworkError } from "./lib/api.js";
+import { pause } from "./lib/backoff.js";
 import { Calls } from "./lib/calls.js";
 import { CallView } from "./lib/call_view.js";
 import { HoursEditor } from "./lib/hours_editor.js";
@@ -13,6 +14,7 @@ import { Ring } from "./lib/ring.js";
 import { EyelineSocket } from "./lib/socket.js";
 import { hasWord, say } from "./lib/words.js";
 
+const TOLD_WITHIN_MS = 2_000;
 const THANKS_SHOWN_MS = 12_000;
 
 class VolunteerPage {
@@ -99,7 +101,8 @@ class VolunteerPage {
     const ready = !this.#readiness.wanted;
     this.#page.sounds.unlock().catch(() => {});
     if (ready) await this.#tryMicrophone();
-    await this.#readiness.set(ready);
+    const told = this.#readiness.set(ready);
+    if (ready) await Promise.race([told, pause(TOLD_WITHIN_MS)]); // shown as ready when the server knows, or soon after
     if (!this.#isBusy() && !this.#ring.offer) this.#rest();
   }
 

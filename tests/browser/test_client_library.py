@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.async_api import BrowserContext, Page
 
-from tests.support.scripted_server import ScriptedServer, moment
+from tests.support.scripted_server import Answer, ScriptedServer, moment
 
 pytestmark = pytest.mark.browser
 
@@ -146,7 +146,8 @@ class TestSocket:
         socket = await scripted.welcomed()
         await signed_in.evaluate(
             """() => { window.results = [];
-            const note = (p, name) => p.then(() => window.results.push(name), (e) => window.results.push(name + e.code));
+            const note = (sent, name) => sent.then(
+              () => window.results.push(name), (error) => window.results.push(name + error.code));
             note(window.socket.send("ready", { ready: true }, { replaces: "ready" }), "old ");
             note(window.socket.send("ready", { ready: false }, { replaces: "ready" }), "new ");
             note(window.socket.send("chat", {}), "chat "); }"""
@@ -253,7 +254,10 @@ class TestCloseCodes:
         await page.goto(f"{scripted.url}/blank")
         bounds = await page.evaluate(
             """async () => { const { Backoff } = await import("/static/lib/backoff.js");
-            const waits = (r) => { const b = new Backoff(() => r); return Array.from({ length: 12 }, () => b.nextMs()); };
+            const waits = (random) => {
+              const backoff = new Backoff(() => random);
+              return Array.from({ length: 12 }, () => backoff.nextMs());
+            };
             return [waits(0), waits(1)]; }"""
         )
         assert set(bounds[0]) == {250}
@@ -312,7 +316,9 @@ class TestSession:
             await tab.goto(f"{scripted.url}/blank")
             await tab.evaluate(sign_in, name)
         assert await page.evaluate("window.session.accessToken") == "access-1"
-        again = "async () => new (await import('/static/lib/session.js')).Session('volunteer', { as: 'v1' }).accessToken"
+        again = (
+            "async () => new (await import('/static/lib/session.js')).Session('volunteer', { as: 'v1' }).accessToken"
+        )
         assert await other.evaluate(again) == "access-1"
         devices = {call.body["device"]["id"] for call in scripted.asked("POST", "/v1/sessions")}
         assert len(devices) == 1
@@ -336,7 +342,8 @@ class TestSession:
         self, page: Page, scripted: ScriptedServer
     ) -> None:
         await page.goto(f"{scripted.url}/blank")
-        answers = iter([(503, {"error": {"code": "unavailable", "message": "", "retryable": True}}), (200, {"n": 1})])
+        busy: Answer = (503, {"error": {"code": "unavailable", "message": "", "retryable": True}})
+        answers = iter([busy, (200, {"n": 1})])
         scripted.answers["GET", "/v1/offers"] = lambda call: next(answers)
         taken = {"error": {"code": "request_open", "message": "m", "retryable": False, "details": {"request": {}}}}
         scripted.answers["POST", "/v1/requests"] = (409, taken)
@@ -409,7 +416,10 @@ class TestNegotiation:
         for name in (first, "volunteer" if first == "requester" else "requester"):
             await pair.evaluate("(name) => window.sides[name].pc.restartIce()", name)
         await until(pair, "() => window.sent.length === 4")
-        assert sorted((await pair.evaluate("window.sent"))[2:]) == [["requester", "offer", 2], ["volunteer", "offer", 2]]
+        assert sorted((await pair.evaluate("window.sent"))[2:]) == [
+            ["requester", "offer", 2],
+            ["volunteer", "offer", 2],
+        ]
         await pair.evaluate("window.release()")
         await until(pair, "() => window.sent.length >= 5")
         assert (await pair.evaluate("window.sent"))[4] == ["volunteer", "answer", 2]
@@ -435,7 +445,7 @@ class TestNegotiation:
         types = await page.evaluate("window.held.map(([, type]) => type)")
         assert types[0] == "description"
         candidates = await page.evaluate("window.held.filter(([, type]) => type === 'candidate').map((h) => h[2])")
-        ufrag = (await page.evaluate("/ufrag:(\\S+)/.exec(window.sides.requester.pc.localDescription.sdp)[1]"))
+        ufrag = await page.evaluate("/ufrag:(\\S+)/.exec(window.sides.requester.pc.localDescription.sdp)[1]")
         assert {(c["usernameFragment"], c["negotiation"]) for c in candidates} == {(ufrag, 1)}
         assert candidates[-1]["candidate"] is None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
 from playwright.async_api import Browser, async_playwright
@@ -25,10 +25,11 @@ FLAGS = [
 
 
 @contextlib.asynccontextmanager
-async def chromium(*more_flags: str) -> AsyncIterator[Browser]:
-    """A browser with a fresh profile; `more_flags` are added to those every test needs."""
+async def chromium(*more_flags: str, without: Collection[str] = ()) -> AsyncIterator[Browser]:
+    """A browser with a fresh profile; `more_flags` are added to those most tests need, `without` left out of them."""
+    flags = [flag for flag in FLAGS if flag not in without] + list(more_flags)
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=EXECUTABLE, args=[*FLAGS, *more_flags])
+        browser = await playwright.chromium.launch(executable_path=EXECUTABLE, args=flags)
         try:
             yield browser
         finally:

@@ -1,4 +1,4 @@
-"""A server that does only what a test tells it to: the pages' files, scripted HTTP answers, and sockets held by the test.
+"""A server that does only what a test tells it to: the pages' files, scripted HTTP answers, sockets the test holds.
 
 What it says has the shapes of the contract; what it leaves out is the meaning, which the test plays.
 """
@@ -126,7 +126,11 @@ class ScriptedServer:
         self.answers["PATCH", "/v1/me"] = self._change_me
         self.answers["GET", "/v1/me/availability"] = (
             200,
-            {"weekly": [{"days": [1, 2, 3, 4, 5], "from": "08:00", "to": "21:00"}], "paused": False, "paused_until": None},
+            {
+                "weekly": [{"days": [1, 2, 3, 4, 5], "from": "08:00", "to": "21:00"}],
+                "paused": False,
+                "paused_until": None,
+            },
         )
 
     def tokens(self, expires_in_s: float = 900) -> Json:

@@ -15,6 +15,7 @@ import { Peer } from "./peer.js";
 const SIGNALS = ["description", "candidate"];
 const WORDS = ["chat", "control"];
 const RENEW_ICE_BEFORE_MS = 60_000;
+const SHORTEST_ICE_WAIT_MS = 5_000;
 const REMEMBERED_IDS = 500;
 const EARLY_AT_MOST = 80;
 const LOST_SIGNALS_MS = 1500;
@@ -224,7 +225,8 @@ export class Call extends Emitter {
     clearTimeout(this.#iceTimer);
     if (!this.view.ice_expires_at) return;
     const leftMs = Date.parse(this.view.ice_expires_at) - this.#socket.serverNow();
-    const waitMs = Math.max(leftMs - RENEW_ICE_BEFORE_MS, Math.min(leftMs, RENEW_ICE_BEFORE_MS) / 2, 5000);
+    const inTime = leftMs - RENEW_ICE_BEFORE_MS;
+    const waitMs = inTime > 0 ? inTime : Math.max(leftMs / 2, SHORTEST_ICE_WAIT_MS);
     this.#iceTimer = setTimeout(() => this.#renewIce(), Math.min(waitMs, 2 ** 31 - 1));
   }
 
