@@ -7,12 +7,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
 import structlog
-from aiohttp import web
+from aiohttp import WSMsgType, web
 
 from server.auth import Caller
 from server.failures import where_raised
@@ -25,11 +25,14 @@ from server.socket.rules import Close, SocketRules
 from server.views import timestamp
 from signaling.ports import Claim
 
+Socket = web.WebSocketResponse[Literal[False]]
+"""One that hands texts on as bytes."""
+
 _log = structlog.get_logger()
 
 
 class Connection:
-    """The sending side of a socket after its authentication; there is none before.
+    """A socket after its authentication; there is none before.
 
     `sent` is the last number put on its way, `known` the last known to exist: while they differ somebody holds `order`
     and reads what is missing. Only the holder of `order` sends anything numbered, except for the very next message.
@@ -40,7 +43,9 @@ class Connection:
         "_call_live",
         "_call_over_at",
         "_closer",
+        "_interrupted",
         "_offers",
+        "_receiving",
         "_rules",
         "_socket",
         "_transport",
@@ -59,7 +64,7 @@ class Connection:
 
     def __init__(
         self,
-        socket: web.WebSocketResponse[Any],
+        socket: Socket,
         transport: asyncio.Transport | None,
         caller: Caller,
         claim: Claim,
@@ -71,6 +76,8 @@ class Connection:
         self._transport = transport
         self._rules = rules
         self._closer: asyncio.Task[None] | None = None
+        self._receiving: asyncio.Task[Any] | None = None
+        self._interrupted: asyncio.Event | None = None
         self._call_live = False
         self._call_over_at: float | None = None
         self.caller = caller
@@ -173,6 +180,23 @@ class Connection:
             if was_live and not self._call_live:
                 self._call_over_at = asyncio.get_running_loop().time()
 
+    # Receiving.
+
+    async def receive(self) -> tuple[WSMsgType, Any] | None:
+        """The next WebSocket message; None when the connection is being closed from this side. One reader only."""
+        self._receiving = task = asyncio.current_task()
+        try:
+            message = await self._socket.receive()
+            return message.type, message.data
+        except asyncio.CancelledError:
+            if self._interrupted is None or (task is not None and task.uncancel() > 0):
+                raise
+            return None
+        finally:
+            self._receiving = None
+            if self._interrupted is not None:
+                self._interrupted.set()
+
     # Acknowledgement.
 
     def acknowledge(self, seq: int) -> list[tuple[UUID, int]]:
@@ -223,12 +247,22 @@ class Connection:
                 async with asyncio.timeout(self._rules.close_s / 2):
                     await self.outgoing.flush()
         await self.outgoing.stop()
-        await shut_socket(self._socket, self._transport, code)
+        await self._stop_receiving()
+        await shut_socket(self._socket, self._transport, code, self._rules.close_s)
+
+    async def _stop_receiving(self) -> None:
+        """Take the reader out of its wait: aiohttp cuts the handshake short when it finds one waiting."""
+        if self._receiving is not None:
+            self._interrupted = asyncio.Event()
+            self._receiving.cancel()
+            await self._interrupted.wait()
 
 
-async def shut_socket(socket: web.WebSocketResponse[Any], transport: asyncio.Transport | None, code: Close) -> None:
-    """Close handshake with a code; a peer that does not read is cut off when the socket's own timeout is over."""
-    await socket.close(code=code, drain=False)
+async def shut_socket(socket: Socket, transport: asyncio.Transport | None, code: Close, within_s: float) -> None:
+    """Close handshake with a code; a peer that does not take part in it is cut off."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            await socket.close(code=code, drain=False)
     if transport is not None and transport.get_write_buffer_size() > 0:
         transport.abort()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from typing import Any
+from typing import Literal
 
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -12,7 +12,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from server.auth import Caller, Suspended, Unauthorized
 from server.errors import ApiError
 from server.failures import where_raised
-from server.socket.connection import Connection, shut_socket
+from server.socket.connection import Connection, Socket, shut_socket
 from server.socket.envelope import BadFrame, decode_hello
 from server.socket.hub import Hub
 from server.socket.messages import Hello
@@ -35,7 +35,7 @@ class _Refused(Exception):
         self.code = code
 
 
-class _Socket(web.WebSocketResponse[Any]):
+class _Socket(web.WebSocketResponse[Literal[False]]):
     """aiohttp's socket, closing with the contract's code where aiohttp finds a frame too large by itself."""
 
     async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
@@ -61,13 +61,13 @@ class SocketEndpoint:
         try:
             connection = await self._authenticated(socket, request.transport)
         except _Refused as refusal:
-            await shut_socket(socket, request.transport, refusal.code)
+            await shut_socket(socket, request.transport, refusal.code, self._services.rules.close_s)
             return socket
         try:
             await self._hub.greet(connection)
             await Reader(socket, connection, self._services).run()
         finally:
-            await self._hub.detach(connection)
+            await asyncio.wait([self._hub.detach(connection)])
         return socket
 
     def _check(self, request: web.Request) -> None:
@@ -75,7 +75,7 @@ class SocketEndpoint:
         if self._hub.draining:
             raise ApiError(503, "unavailable", "this node is going", retryable=True, retry_after_s=1)
 
-    def _socket(self) -> web.WebSocketResponse[Any]:
+    def _socket(self) -> Socket:
         rules = self._services.rules
         # Frames a little too large are read whole, so that the peer gets the close code and not a reset.
         # Pings are ours (the hub's shared loop) and compression is off: both cost memory for every idle socket.
@@ -88,9 +88,7 @@ class SocketEndpoint:
             decode_text=False,
         )
 
-    async def _authenticated(
-        self, socket: web.WebSocketResponse[Any], transport: asyncio.Transport | None
-    ) -> Connection:
+    async def _authenticated(self, socket: Socket, transport: asyncio.Transport | None) -> Connection:
         """The authentication phase: returns the connection, or raises `_Refused`."""
         hello = await self._hello(socket)
         caller = await self._caller(hello)
@@ -100,7 +98,7 @@ class SocketEndpoint:
         except CarrierUnavailable:
             raise _Refused(Close.TRY_AGAIN_LATER) from None
 
-    async def _hello(self, socket: web.WebSocketResponse[Any]) -> Hello:
+    async def _hello(self, socket: Socket) -> Hello:
         rules = self._services.rules
         try:
             async with asyncio.timeout(rules.hello_s):
@@ -116,7 +114,7 @@ class SocketEndpoint:
         except BadFrame:
             raise _Refused(Close.BAD_FRAME) from None
 
-    async def _first_message(self, socket: web.WebSocketResponse[Any]) -> bytes | None:
+    async def _first_message(self, socket: Socket) -> bytes | None:
         """The first text; None when it is something else, or the socket is closed."""
         while True:
             message = await socket.receive()

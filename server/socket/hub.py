@@ -9,19 +9,19 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from aiohttp import web
 
 from server.auth import Caller
 from server.failures import where_raised
 from server.socket import metrics
-from server.socket.connection import Clock, Connection
+from server.socket.connection import Clock, Connection, Socket
 from server.socket.conversation import Conversation, Snapshot
 from server.socket.envelope import encode
 from server.socket.messages import Drain, DrainFrame
 from server.socket.rules import Close, SocketRules
 from signaling.ports import CarrierUnavailable, Claim, Delivery, Mailboxes, OwnershipLost
 
-SNAPSHOT_S = 5.0
+CONVERSATION_S = 5.0
+"""Deadline of everything asked of the conversation."""
 RESET_SPREAD_S = 0.5
 """After a wipe the sockets of a node begin anew within about this time, not all in the same instant."""
 RESETS_AT_ONCE = 32
@@ -58,7 +58,7 @@ class Hub:
 
     async def attach(
         self,
-        socket: web.WebSocketResponse[Any],
+        socket: Socket,
         transport: asyncio.Transport | None,
         caller: Caller,
         resume: tuple[str, int] | None,
@@ -84,7 +84,8 @@ class Hub:
                 await connection.room()
             await self._guarded(self._catch_up(connection))
         try:
-            await self._conversation.attached(connection.caller)
+            async with asyncio.timeout(CONVERSATION_S):
+                await self._conversation.attached(connection.caller)
         except Exception as error:
             self._report("attached", error)
             connection.close(Close.TRY_AGAIN_LATER)
@@ -120,15 +121,20 @@ class Hub:
         if epoch == connection.claim.owner_epoch:
             connection.known = max(connection.known, seq)
 
-    async def detach(self, connection: Connection) -> None:
-        """The socket is gone: free the mailbox for a resume, and say so unless the session lives on elsewhere."""
-        await connection.closed()
+    def detach(self, connection: Connection) -> asyncio.Task[None]:
+        """The socket is gone. The farewell is the hub's own, so that it happens also if the handler is cancelled."""
         if self._connections.get(connection.session_id) is connection:
             del self._connections[connection.session_id]
             metrics.connections.set(len(self._connections))
+        return self._begin_chore(self._farewell(connection))
+
+    async def _farewell(self, connection: Connection) -> None:
+        """Free the mailbox for a resume, and say so unless the session lives on elsewhere."""
         try:
+            await connection.closed()
             if not connection.taken_over and await self._release(connection.claim):
-                await self._conversation.detached(connection.caller)
+                async with asyncio.timeout(CONVERSATION_S):
+                    await self._conversation.detached(connection.caller)
         finally:
             self._present -= 1
             if not self._present:
@@ -154,7 +160,7 @@ class Hub:
         return True
 
     async def _snapshot(self, caller: Caller) -> Snapshot:
-        async with asyncio.timeout(SNAPSHOT_S):
+        async with asyncio.timeout(CONVERSATION_S):
             return await self._conversation.snapshot(caller)
 
     def _send(self, connection: Connection, seq: int, message: bytes) -> None:
@@ -314,10 +320,11 @@ class Hub:
 
     # Chores: short tasks of the hub's own.
 
-    def _begin_chore(self, work: Coroutine[Any, Any, None]) -> None:
+    def _begin_chore(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         chore = asyncio.create_task(self._guarded(work))
         self._chores.add(chore)
         chore.add_done_callback(self._chores.discard)
+        return chore
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         """Valkey being away is left to the next beat; a mistake of ours costs this piece of work only."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Any
+from typing import Literal
 
 from aiohttp import WSMsgType, web
 
@@ -19,7 +19,7 @@ class Outgoing:
 
     __slots__ = ("_bytes", "_frames", "_moved", "_rules", "_socket", "_waiting", "_writer")
 
-    def __init__(self, socket: web.WebSocketResponse[Any], rules: SocketRules) -> None:
+    def __init__(self, socket: web.WebSocketResponse[Literal[False]], rules: SocketRules) -> None:
         self._socket = socket
         self._rules = rules
         self._waiting: list[bytes] = []

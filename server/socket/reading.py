@@ -8,13 +8,13 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 import structlog
-from aiohttp import WSMsgType, web
+from aiohttp import WSMsgType
 
 from server.auth import Suspended, Unauthorized
 from server.failures import where_raised
 from server.routing import Authenticates
 from server.socket import metrics
-from server.socket.connection import Clock, Connection
+from server.socket.connection import Clock, Connection, Socket
 from server.socket.conversation import Conversation, FrameError
 from server.socket.envelope import BadFrame, BadMessage, acked, decode, encode, refused
 from server.socket.messages import AckFrame, ClientFrame, PingFrame, Pong, PongFrame, TokenFrame
@@ -51,7 +51,7 @@ class Reader:
 
     __slots__ = ("_bucket", "_connection", "_services", "_socket")
 
-    def __init__(self, socket: web.WebSocketResponse[Any], connection: Connection, services: Services) -> None:
+    def __init__(self, socket: Socket, connection: Connection, services: Services) -> None:
         self._socket = socket
         self._connection = connection
         self._services = services
@@ -62,10 +62,12 @@ class Reader:
         loop = asyncio.get_running_loop()
         connection = self._connection
         while not connection.closing:
-            message = await self._socket.receive()
+            message = await connection.receive()
+            if message is None:
+                return
             connection.heard_at = loop.time()
             try:
-                if not await self._take(message.type, message.data):
+                if not await self._take(*message):
                     return
             except _Stop:
                 return
@@ -149,16 +151,21 @@ class Reader:
             if type_of(frame) not in _REPEATABLE:
                 self._refuse(_away(), message_id)
                 return
-            before = None
+            await self._do(frame, message_id)
+            return
         if before is not None:
             self._connection.push(before)
             return
+        await self._remember(session_id, message_id, await self._do(frame, message_id))
+
+    async def _do(self, frame: ClientFrame, message_id: str) -> bytes | None:
+        """Do what the frame asks and answer it. Gives the answer if a repeat is to get the same."""
         error = await self._attempt(frame)
         if error is None:
             self._connection.push(answer := acked(message_id))
-        else:
-            answer = self._refuse(error, message_id)
-        await self._remember(session_id, message_id, None if error is not None and error.retryable else answer)
+            return answer
+        answer = self._refuse(error, message_id)
+        return None if error.retryable else answer
 
     async def _remember(self, session_id: UUID, message_id: str, answer: bytes | None) -> None:
         """Keep the answer, or forget that the message was ever begun."""
