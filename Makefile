@@ -41,7 +41,7 @@ packages:
 # Stamps: pip is asked only when what it would install has changed.
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Eyeline needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0])'
-	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV), once; this takes about a minute."
 	@$(PIP) install --require-hashes --no-deps -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
