@@ -48,7 +48,7 @@ class PhoneCall:
         self.peer: Peer | None = None
         self.reports: Mapping[str, Any] | None = None
         """The last `media` report."""
-        self._phone = phone
+        self.phone = phone
         self._media = media
         self._tell = listener
         self._look_now = asyncio.Event()
@@ -80,11 +80,11 @@ class PhoneCall:
         message_id = uuid4().hex
         if self.peer is not None:
             self.peer.say({"type": "chat", "id": message_id, "data": data})
-        await self._phone.post("chat", data, call=self.call, message_id=message_id)
+        await self.phone.post("chat", data, call=self.call, message_id=message_id)
 
     async def end(self, reason: str = "done") -> None:
         """Hang up; `run` returns when the server has said so."""
-        await self._phone.end_call(self.call, reason)
+        await self.phone.end_call(self.call, reason)
 
     # What comes in.
 
@@ -92,7 +92,7 @@ class PhoneCall:
         async with self._acting:
             await self._begin_attempt()
         while self.call["state"] != "ended":
-            frame = await self._phone.next(*_TYPES, timeout=None)
+            frame = await self.phone.next(*_TYPES, timeout=None)
             async with self._acting:
                 await self._take(frame)
 
@@ -131,7 +131,7 @@ class PhoneCall:
             if frame["type"] == "candidate":
                 await self.peer.candidate(frame["data"])
             elif (answer := await self.peer.describe(frame["data"])) is not None:
-                await self._phone.post("description", answer, call=self.call)
+                await self.phone.post("description", answer, call=self.call)
         except CannotApply as error:
             log.info("a new attempt is needed: %s", error)
             await self._rejoin()
@@ -161,7 +161,7 @@ class PhoneCall:
         self._tell("attempt", {"attempt": self.call["attempt"]})
         peer = self.peer = Peer(self.call, self._media(), changed=self._look_now.set, message=self._message)
         if peer.offers_first:
-            await self._phone.post("description", await peer.offer(), call=self.call)
+            await self.phone.post("description", await peer.offer(), call=self.call)
         early, self._early = self._early, []
         for frame in early:
             await self._signal(frame)
@@ -173,7 +173,7 @@ class PhoneCall:
             if self._rejoins > MOST_REJOINS:
                 await self.end("technical")
             else:
-                await self._call_changed(await self._phone.rejoin(self.call))
+                await self._call_changed(await self.phone.rejoin(self.call))
         except ServerUnreachable:
             self._rejoins -= 1  # the next look tries again
         except ApiError as error:
@@ -233,7 +233,7 @@ class PhoneCall:
             return
         self.reports = report
         self._tell("media", report)
-        await self._phone.post("media", report, call=self.call, replaces="media")
+        await self.phone.post("media", report, call=self.call, replaces="media")
 
     def _is_silent(self, anything_flows: bool) -> bool:
         now = asyncio.get_running_loop().time()

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from infra.phone.caller import Timeline, place_call
+from infra.phone.calls import PhoneCall
 from infra.phone.client import PhoneClient
+from infra.phone.loopback import include_loopback
+from infra.phone.tracks import clock_media, echo_media
 from infra.phone.volunteer import run_demo_volunteer
 from tests.support.nodes import Node
 
@@ -61,7 +64,7 @@ async def nodes(database_url: str, valkey_url: str, count: int) -> AsyncIterator
     started: list[Node] = []
     try:
         for _ in range(count):
-            started.append(await Node.start(database_url, valkey_url))
+            started.append(await Node.start(database_url, valkey_url, EYELINE_WRAP_UP_S="0.5"))
         yield started
     finally:
         for node in started:
@@ -134,3 +137,75 @@ async def test_a_node_dies_in_the_call(database_url: str, valkey_url: str) -> No
         await other.kill()
         timeline = await asking
         assert timeline.exit_code == 0, timeline.steps
+
+
+@asynccontextmanager
+async def two_phones_in_a_call(one: Node, other: Node) -> AsyncIterator[tuple[PhoneCall, Events, PhoneCall, Events]]:
+    """A requester and a volunteer, each on its node, their call running in the background."""
+    include_loopback()
+    heard, seen = Events(), Events()
+    async with (
+        PhoneClient.sign_in(one.url, "Ada", role="requester", languages=["en"]) as requester,
+        PhoneClient.sign_in(other.url, "Bo", role="volunteer", languages=["en"]) as volunteer,
+    ):
+        await volunteer.ready()
+        await requester.request_help()
+        accepted = await volunteer.accept(await volunteer.next_offer())
+        asked = (await requester.until(lambda state: state.live_call is not None)).live_call
+        assert asked is not None
+        sides = PhoneCall(requester, asked, clock_media, heard), PhoneCall(volunteer, accepted, echo_media, seen)
+        running = [asyncio.create_task(side.run()) for side in sides]
+        try:
+            yield sides[0], heard, sides[1], seen
+            ended = await asyncio.wait_for(asyncio.gather(*running), 10)
+            assert {call["end_reason"] for call in ended} == {"done"}
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+
+@pytest.mark.parametrize("loser", ["requester", "volunteer"])
+async def test_a_lost_connection_is_built_anew(database_url: str, valkey_url: str, loser: str) -> None:
+    async with (
+        nodes(database_url, valkey_url, 2) as (one, other),
+        two_phones_in_a_call(one, other) as (asking, heard, helping, seen),
+    ):
+        await seen.until("first_video")
+        await seen.until("state")
+        lost = (asking if loser == "requester" else helping).peer
+        assert lost is not None
+        await lost.close()
+        assert (await seen.until("attempt", 2))["attempt"] == 2
+        assert (await heard.until("attempt", 2))["attempt"] == 2
+        fresh = helping.peer
+        assert fresh is not None
+        await asyncio.wait_for(fresh.video.first.wait(), 10)
+        assert [details["state"] for name, details in seen.told if name == "state"][:2] == ["connected", "reconnecting"]
+        assert (await seen.until("state", 3))["state"] == "connected"
+        await asking.end()
+
+
+async def test_the_socket_is_cut_while_they_negotiate(database_url: str, valkey_url: str) -> None:
+    async with nodes(database_url, valkey_url, 1) as (node,), two_phones_in_a_call(node, node) as four:
+        asking, heard, helping, seen = four
+        asking.phone.cut()
+        helping.phone.cut()
+        await seen.until("first_video")
+        await heard.until("first_audio")
+        assert (await heard.until("state"))["state"] == "connected"
+        assert (asking.call["attempt"], helping.call["attempt"]) == (1, 1)
+        await helping.say("I see it", "en")
+        assert (await heard.until("chat"))["text"] == "I see it"
+        await helping.end()
+        await heard.until("state", 2)
+        assert [name for name, _ in heard.told].count("chat") == 1
+
+
+async def test_the_demo_volunteer_survives_a_restart(database_url: str, valkey_url: str) -> None:
+    async with await Node.start(database_url, valkey_url) as node, demo_volunteer(node.url, name="Bo") as events:
+        await node.kill()
+        async with await Node.start(database_url, valkey_url, port=node.port) as again:
+            timeline = await ask(again.url)
+            assert timeline.exit_code == 0, timeline.steps
+            await events.until("ended")
