@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -15,7 +15,9 @@ from server.failures import where_raised
 from server.socket import metrics
 from server.socket.connection import Clock, Connection, Socket
 from server.socket.conversation import Conversation, Snapshot
+from server.socket.early import Early, EarlyWords
 from server.socket.envelope import encode
+from server.socket.heartbeat import Heartbeat
 from server.socket.messages import Drain, DrainFrame
 from server.socket.rules import Close, SocketRules
 from signaling.ports import CarrierUnavailable, Claim, Delivery, Mailboxes, OwnershipLost
@@ -25,8 +27,8 @@ CONVERSATION_S = 5.0
 RESET_SPREAD_S = 0.5
 """After a wipe the sockets of a node begin anew within about this time, not all in the same instant."""
 RESETS_AT_ONCE = 32
-BEAT_SLOTS = 5
-"""Heartbeats are spread over the interval in so many groups of sockets."""
+
+Work = Callable[[], Awaitable[None]]
 
 _log = structlog.get_logger()
 
@@ -40,8 +42,8 @@ class Hub:
         self._clock = clock
         self._rules = rules
         self._connections: dict[UUID, Connection] = {}
-        self._joining: dict[UUID, tuple[int, int]] = {}
-        """Sessions being claimed -> the newest (owner epoch, seq) delivered for a claim we have not heard back of."""
+        self._early = EarlyWords()
+        self._heartbeat = Heartbeat(mailboxes, self._connections.values, self._beaten, clock, rules)
         self._chores: set[asyncio.Task[None]] = set()
         self._resets = asyncio.Semaphore(RESETS_AT_ONCE)
         self._present = 0
@@ -67,11 +69,12 @@ class Hub:
 
         Raises `CarrierUnavailable`.
         """
-        claim = await self._claim(caller.session_id, resume)
-        now = asyncio.get_running_loop().time()
-        connection = Connection(socket, transport, caller, claim, self._rules, now)
+        with self._early.kept(caller.session_id) as early:
+            claim = await self._mailboxes.claim(caller.session_id, resume=resume)
+            now = asyncio.get_running_loop().time()
+            connection = Connection(socket, transport, caller, claim, self._rules, now)
+            self._enter(connection, early)
         metrics.welcomes.labels(_how(claim, resume)).inc()
-        self._enter(connection)
         return connection
 
     async def greet(self, connection: Connection) -> None:
@@ -82,7 +85,7 @@ class Hub:
             for seq, message in connection.take_backlog():
                 self._send(connection, seq, message)
                 await connection.room()
-            await self._guarded(self._catch_up(connection))
+            await self._guarded(partial(self._catch_up, connection))
         try:
             async with asyncio.timeout(CONVERSATION_S):
                 await self._conversation.attached(connection.caller)
@@ -90,43 +93,34 @@ class Hub:
             self._report("attached", error)
             connection.close(Close.TRY_AGAIN_LATER)
 
-    async def _claim(self, session_id: UUID, resume: tuple[str, int] | None) -> Claim:
-        self._joining.setdefault(session_id, (0, 0))
-        try:
-            return await self._mailboxes.claim(session_id, resume=resume)
-        except BaseException:
-            self._joining.pop(session_id, None)
-            raise
-
-    def _enter(self, connection: Connection) -> None:
-        """Take the session's place, unless a later claim of this node already has it."""
+    def _enter(self, connection: Connection, early: Early) -> None:
+        """Take the session's place, unless a later claim already has it."""
         self._present += 1
         self._empty.clear()
-        self._hear_early(connection)
+        self._heard_early(connection, early)
         former = self._connections.get(connection.session_id)
         if former is not None and former.claim.owner_epoch > connection.claim.owner_epoch:
             connection.close(Close.SESSION_TAKEN_OVER)
             return
         if former is not None:
             former.close(Close.SESSION_TAKEN_OVER)
-        connection.beat_slot = self._present % BEAT_SLOTS
+        connection.beat_slot = self._present
         self._connections[connection.session_id] = connection
         metrics.connections.set(len(self._connections))
         if self.draining:
             self._send_off(connection)
 
-    def _hear_early(self, connection: Connection) -> None:
-        """What was delivered under the new claim before its reply was read."""
-        epoch, seq = self._joining.pop(connection.session_id, (0, 0))
-        if epoch == connection.claim.owner_epoch:
-            connection.known = max(connection.known, seq)
+    def _heard_early(self, connection: Connection, early: Early) -> None:
+        connection.known = early.last_seq(connection.claim)
+        if early.is_taken(connection.claim):
+            connection.close(Close.SESSION_TAKEN_OVER)
 
     def detach(self, connection: Connection) -> asyncio.Task[None]:
         """The socket is gone. The farewell is the hub's own, so that it happens also if the handler is cancelled."""
         if self._connections.get(connection.session_id) is connection:
             del self._connections[connection.session_id]
             metrics.connections.set(len(self._connections))
-        return self._begin_chore(self._farewell(connection))
+        return self._begin_chore(partial(self._farewell, connection))
 
     async def _farewell(self, connection: Connection) -> None:
         """Free the mailbox for a resume, and say so unless the session lives on elsewhere."""
@@ -183,14 +177,14 @@ class Hub:
 
     async def _renew(self, connection: Connection) -> None:
         """Under `order`: a new incarnation and its welcome."""
-        self._joining.setdefault(connection.session_id, (0, 0))
-        try:
-            claim = await self._mailboxes.renew(connection.claim)
-        except OwnershipLost:
-            connection.close(Close.SESSION_TAKEN_OVER)
-            return
-        connection.begin(claim)
-        self._hear_early(connection)
+        with self._early.kept(connection.session_id) as early:
+            try:
+                claim = await self._mailboxes.renew(connection.claim)
+            except OwnershipLost:
+                connection.close(Close.SESSION_TAKEN_OVER)
+                return
+            connection.begin(claim)
+            self._heard_early(connection, early)
         metrics.welcomes.labels("renewed").inc()
         await self._welcome(connection)
 
@@ -201,7 +195,7 @@ class Hub:
         try:
             async with asyncio.TaskGroup() as loops:
                 loops.create_task(self._pump())
-                loops.create_task(self._beats())
+                loops.create_task(self._heartbeat.run(self._guarded))
         finally:
             for chore in self._chores:
                 chore.cancel()
@@ -219,8 +213,7 @@ class Hub:
         connection = self._connections.get(delivery.session_id)
         epoch = connection.claim.owner_epoch if connection is not None else -1
         if delivery.owner_epoch > epoch:
-            if delivery.session_id in self._joining and delivery.seq is not None:
-                self._joining[delivery.session_id] = (delivery.owner_epoch, delivery.seq)
+            self._early.hear(delivery)
         elif connection is not None and delivery.owner_epoch == epoch:
             self._deliver_to(connection, delivery)
 
@@ -239,7 +232,15 @@ class Hub:
         """A message of this number exists: have it read if nobody is at it."""
         connection.known = max(connection.known, seq)
         if connection.known > connection.sent and not connection.order.locked() and not connection.closing:
-            self._begin_chore(self._repair(connection))
+            self._begin_chore(partial(self._repair, connection))
+
+    def _beaten(self, connection: Connection, claim: Claim, seq: int | None) -> None:
+        if not connection.welcomed or connection.order.locked():
+            return
+        if seq is not None:
+            self._exists(connection, seq)
+        else:
+            self._begin_chore(partial(self._begin_anew, connection, claim))
 
     async def _repair(self, connection: Connection) -> None:
         async with connection.order:
@@ -255,50 +256,11 @@ class Hub:
         """Valkey was wiped, or another took its place: every mailbox begins anew, every socket gets a new welcome."""
         async with asyncio.TaskGroup() as group:
             for connection in list(self._connections.values()):
-                group.create_task(self._guarded(self._reset_one(connection, connection.claim)))
+                group.create_task(self._guarded(partial(self._reset_one, connection, connection.claim)))
 
     async def _reset_one(self, connection: Connection, claim: Claim) -> None:
         await asyncio.sleep(random.uniform(0, RESET_SPREAD_S))
         await self._begin_anew(connection, claim)
-
-    async def _beats(self) -> None:
-        loop = asyncio.get_running_loop()
-        slot = 0
-        while True:
-            await asyncio.sleep(self._rules.heartbeat_s / BEAT_SLOTS)
-            slot = (slot + 1) % BEAT_SLOTS
-            began = loop.time()
-            group = [connection for connection in self._connections.values() if connection.beat_slot == slot]
-            await self._guarded(self._beat(group, began))
-            metrics.beat_seconds.set(loop.time() - began)
-
-    async def _beat(self, group: list[Connection], now: float) -> None:
-        wall = self._clock()
-        for connection in group:
-            silent_s = now - connection.heard_at
-            if silent_s > self._rules.silent_beats * self._rules.heartbeat_s:
-                connection.close(Close.GOING_AWAY)
-            elif connection.token_is_over(wall, now):
-                connection.close(Close.UNAUTHORIZED)
-            elif silent_s > self._rules.heartbeat_s / 2 and not connection.closing:
-                connection.ping()
-        claims = {connection.session_id: connection.claim for connection in group if not connection.closing}
-        last = await self._mailboxes.beat(claims.values())
-        for connection in group:
-            if connection.claim is claims.get(connection.session_id) and connection.welcomed:
-                self._after_beat(connection, last.get(connection.session_id))
-        await self._trim(group)
-
-    def _after_beat(self, connection: Connection, seq: int | None) -> None:
-        if seq is not None:
-            self._exists(connection, seq)
-        elif not connection.order.locked():
-            self._begin_chore(self._begin_anew(connection, connection.claim))
-
-    async def _trim(self, group: list[Connection]) -> None:
-        for connection in group:
-            if (seq := connection.to_trim()) is not None:
-                await self._mailboxes.acknowledged(connection.claim, seq)
 
     # Leaving.
 
@@ -320,16 +282,16 @@ class Hub:
 
     # Chores: short tasks of the hub's own.
 
-    def _begin_chore(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _begin_chore(self, work: Work) -> asyncio.Task[None]:
         chore = asyncio.create_task(self._guarded(work))
         self._chores.add(chore)
         chore.add_done_callback(self._chores.discard)
         return chore
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, work: Work) -> None:
         """Valkey being away is left to the next beat; a mistake of ours costs this piece of work only."""
         try:
-            await work
+            await work()
         except CarrierUnavailable as error:
             _log.warning("mailboxes are out of reach", error=str(error))
         except Exception as error:
