@@ -13,6 +13,7 @@ import { say } from "./lib/words.js";
 
 const BACK_TO_REST_MS = 6000;
 const PERMISSION_WORDS_AFTER_MS = 600;
+const WISH_SHOWN_MS = 10_000;
 const STATES = ["waiting", "connecting", "in_call", "ended"];
 
 class RequesterPage {
@@ -99,7 +100,7 @@ class RequesterPage {
     const words = setTimeout(() => this.#page.speak(say("asking_permission")), PERMISSION_WORDS_AFTER_MS);
     try {
       const silent = this.#mode === "video" ? await this.#media.openCamera() : await this.#media.openMicrophone();
-      if (silent) this.#page.speak(say("no_microphone_continue"));
+      this.#page.notice(silent ? say("no_microphone_continue") : null);
       return true;
     } catch (problem) {
       this.#mediaProblem(problem);
@@ -272,7 +273,7 @@ class RequesterPage {
       if (view.mode === "video") await this.#media.openCamera();
       else await this.#media.openMicrophone();
     } catch ({ kind, reason }) {
-      this.#page.speak(say(`${kind}_${reason}`), { urgent: true });
+      this.#page.notice(say(`${kind}_${reason}`), { urgent: true });
     }
   }
 
@@ -285,9 +286,10 @@ class RequesterPage {
 
   /** A wish of the volunteer about the camera: said aloud, and done where the device can. */
   async #control({ name, value }) {
-    if (name === "torch") this.#page.speak(say(await this.#tried(this.#media.setTorch(value)) ? `torch_${value ? "on" : "off"}` : "torch_missing"));
-    else if (name === "zoom") this.#page.speak(say((await this.#tried(this.#media.setZoom(value))) ? "zoom_changed" : "zoom_missing"));
-    else this.#page.speak(say("photo_wish"));
+    let key = "photo_wish";
+    if (name === "torch") key = (await this.#tried(this.#media.setTorch(value))) ? `torch_${value ? "on" : "off"}` : "torch_missing";
+    else if (name === "zoom") key = (await this.#tried(this.#media.setZoom(value))) ? "zoom_changed" : "zoom_missing";
+    this.#page.notice(say(key), { forMs: WISH_SHOWN_MS });
   }
 
   async #tried(promise) {
@@ -333,6 +335,7 @@ class RequesterPage {
 
   #callOver(view) {
     this.#link.stop();
+    this.#page.notice(null);
     this.#view.clear();
     if (view.end_reason === "moved") this.#problem(say("moved"), ["move-here"]);
   }
@@ -355,7 +358,7 @@ class RequesterPage {
       else await this.#media.openMicrophone();
     } catch (problem) {
       const words = say(`${problem.kind}_${problem.reason}`);
-      if (this.#calls.current) this.#page.speak(words, { urgent: true });
+      if (this.#calls.current) this.#page.notice(words, { urgent: true });
       else if (this.#isOpen()) this.#mediaProblem(problem);
     }
   }

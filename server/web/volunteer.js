@@ -111,8 +111,9 @@ class VolunteerPage {
     this.#page.status(say("asking_microphone"));
     try {
       await this.#media.openMicrophone();
+      this.#page.notice(null);
     } catch ({ kind, reason }) {
-      this.#page.speak(say(`${kind}_${reason}`), { urgent: true });
+      this.#page.notice(say(`${kind}_${reason}`), { urgent: true });
     }
     if (!this.#isBusy()) this.#media.close();
   }
@@ -209,7 +210,7 @@ class VolunteerPage {
     try {
       await this.#media.openMicrophone();
     } catch ({ kind, reason }) {
-      this.#page.speak(say(`${kind}_${reason}_in_call`), { urgent: true });
+      this.#page.notice(say(`${kind}_${reason}_in_call`), { urgent: true });
     }
     if (!this.#isBusy()) this.#media.close();
   }
@@ -273,6 +274,7 @@ class VolunteerPage {
 
   #callOver({ end_reason: reason, end_by: by }) {
     this.#link.stop();
+    this.#page.notice(null);
     this.#view.clear();
     this.#media.close();
     this.#page.sounds.play("ended");

@@ -1,23 +1,26 @@
-"""Fixtures of the browser tests: one Chromium per test process, one fresh profile and one scripted server per test."""
+"""Fixtures of the browser tests: one Chromium per test process, one fresh profile and one scripted server per test.
+
+A browser belongs to the event loop that started it, so tests that use it are marked `asyncio(loop_scope="session")`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page
 
 from tests.support.chromium import chromium
 from tests.support.scripted_server import ScriptedServer
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     async with chromium() as browser:
         yield browser
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
     context = await browser.new_context(locale="en-US")
     context.set_default_timeout(10_000)
@@ -25,13 +28,13 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
     await context.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def scripted() -> AsyncIterator[ScriptedServer]:
     async with ScriptedServer().running() as server:
         yield server
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(context: BrowserContext) -> AsyncIterator[Page]:
     """A page whose uncaught errors fail the test."""
     page = await context.new_page()

@@ -6,11 +6,12 @@ import asyncio
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import BrowserContext, Page
 
 from tests.support.scripted_server import Answer, ScriptedServer, moment
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 SIGNED_IN = """async () => {
   const { Session } = await import("/static/lib/session.js");
@@ -29,7 +30,7 @@ SIGNED_IN = """async () => {
 STATE_IS = "(wanted) => window.socket.state === wanted"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def signed_in(page: Page, scripted: ScriptedServer) -> Page:
     """A page with `window.socket` started; the test greets it."""
     await page.goto(f"{scripted.url}/blank")
@@ -144,6 +145,7 @@ class TestSocket:
 
     async def test_a_refusal_rejects_and_the_newest_ready_wins(self, signed_in: Page, scripted: ScriptedServer) -> None:
         socket = await scripted.welcomed()
+        await until(signed_in, STATE_IS, "online")
         await signed_in.evaluate(
             """() => { window.results = [];
             const note = (sent, name) => sent.then(
@@ -392,7 +394,7 @@ UFRAGS = """() => Object.values(window.sides).map(({ pc }) => /ufrag:(\\S+)/.exe
 
 
 class TestNegotiation:
-    @pytest.fixture
+    @pytest_asyncio.fixture(loop_scope="session")
     async def pair(self, page: Page, scripted: ScriptedServer) -> Page:
         await page.goto(f"{scripted.url}/blank")
         await page.evaluate(PAIR)

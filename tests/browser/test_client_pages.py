@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from tests.support.chromium import chromium
 from tests.support.scripted_server import Json, ScriptedServer, ScriptedSocket, moment
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 REQUEST = "01900000-0000-7000-8000-0000000000b1"
 CALL = "01900000-0000-7000-8000-0000000000c1"
@@ -90,7 +91,7 @@ async def speaks(page: Page, words: str) -> None:
     assert await page.locator("[aria-live] p", has_text=words).count() == 1
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def requester(page: Page, scripted: ScriptedServer) -> tuple[Page, ScriptedSocket]:
     """A requester signed in and at rest."""
     await page.goto(f"{scripted.url}/requester?as=anna")
@@ -99,7 +100,7 @@ async def requester(page: Page, scripted: ScriptedServer) -> tuple[Page, Scripte
     return page, socket
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def waiting(requester: tuple[Page, ScriptedSocket], scripted: ScriptedServer) -> tuple[Page, ScriptedSocket]:
     page, socket = requester
     scripted.answers["POST", "/v1/requests"] = (201, {"request": request()})
@@ -108,7 +109,7 @@ async def waiting(requester: tuple[Page, ScriptedSocket], scripted: ScriptedServ
     return page, socket
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def volunteer(page: Page, scripted: ScriptedServer) -> tuple[Page, ScriptedSocket]:
     """A volunteer who is ready."""
     await page.goto(f"{scripted.url}/volunteer?as=vera")
@@ -311,10 +312,11 @@ class TestRequester:
 class TestRefusedDevices:
     """A browser whose person says no to the camera."""
 
-    @pytest.fixture
-    async def browser(self) -> AsyncIterator[Browser]:
-        async with chromium("--deny-permission-prompts", without=["--use-fake-ui-for-media-stream"]) as browser:
-            yield browser
+    @pytest_asyncio.fixture(loop_scope="session")
+    async def context(self) -> AsyncIterator[BrowserContext]:
+        refusing = chromium("--deny-permission-prompts", without=["--use-fake-ui-for-media-stream"])
+        async with refusing as browser, await browser.new_context(locale="en-US") as context:
+            yield context
 
     async def test_a_refused_camera_has_words_and_ways_on(
         self, requester: tuple[Page, ScriptedSocket], scripted: ScriptedServer
@@ -337,6 +339,7 @@ class TestRefusedDevices:
         await page.click("#answer")
         await is_in(page, "connecting")
         await speaks(page, "so the other person cannot hear you. You can write messages.")
+        await expect(page.locator("#notice")).to_contain_text("Your microphone is blocked")
 
 
 class TestVolunteer:

@@ -17,6 +17,8 @@ export class Page {
   #status = document.getElementById("status");
   #network = document.getElementById("network");
   #networkTimer = null;
+  #notice = document.getElementById("notice");
+  #noticeTimer = null;
   #enteredAt = 0;
   #wakeLock = null;
 
@@ -58,6 +60,18 @@ export class Page {
       if (event.detail > 1 && performance.now() - this.#enteredAt < DOUBLE_TAP_MS) return;
       handler(event);
     });
+  }
+
+  /**
+   * A sentence that stands beside the state (the microphone is missing, the volunteer asks for light), shown and spoken.
+   * It goes after `forMs`, or when the call or the page's state is over (`notice(null)`).
+   */
+  notice(text, { forMs = null, urgent = false } = {}) {
+    clearTimeout(this.#noticeTimer);
+    this.#notice.hidden = text === null;
+    this.#notice.textContent = text ?? "";
+    if (text !== null) this.speak(text, { urgent });
+    if (forMs !== null) this.#noticeTimer = setTimeout(() => this.notice(null), forMs);
   }
 
   /** The line about the network: a short gap is nobody's business, a longer one is shown and spoken. */

@@ -5,10 +5,12 @@
  * `?as=name`, so that tabs of different people never use each other's tokens; tabs of the same sign-in share them.
  */
 import { ApiError, exchange } from "./api.js";
+import { pause } from "./backoff.js";
 import { Emitter } from "./emitter.js";
 import { uuid7 } from "./ids.js";
 
 const DEVICE_KEY = "eyeline.device";
+const STORAGE_SEEN_MS = 200;
 
 /** The id of this browser profile, made at first use. */
 export function deviceId(storage = localStorage) {
@@ -78,13 +80,12 @@ export class Session extends Emitter {
   }
 
   async #renewOnce(staleToken) {
-    const locked = async () => {
+    const renew = async () => {
       this.#adoptFromOtherTab();
       if (!this.#kept) throw new ApiError(401, { code: "unauthorized", message: "not signed in" });
-      if (this.accessToken !== staleToken) return;
-      await this.#refresh();
+      if (this.accessToken === staleToken) await this.#refresh();
     };
-    await (navigator.locks ? navigator.locks.request(this.#key, locked) : locked());
+    await (navigator.locks ? lockedUntilSeen(this.#key, renew) : renew());
     this.emit("renewed", this.accessToken);
   }
 
@@ -137,4 +138,17 @@ export class Session extends Emitter {
     const stored = this.#stored();
     if (stored && this.#kept && stored.session_id === this.#kept.session_id) this.#kept = stored;
   }
+}
+
+/**
+ * Runs `work` alone among all tabs. The lock is kept a moment longer than the work: what one tab writes to localStorage
+ * reaches the others' processes a little later than the lock would.
+ */
+function lockedUntilSeen(name, work) {
+  return new Promise((resolve, reject) => {
+    navigator.locks.request(name, async () => {
+      await work().then(resolve, reject);
+      await pause(STORAGE_SEEN_MS);
+    });
+  });
 }
