@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from redis.asyncio import Redis
 
+from infra.valkey.batches import Batches
 from infra.valkey.connection import unavailable_as
 from infra.valkey.deliveries import listen
 from infra.valkey.keys import Session, node_channel
@@ -28,6 +29,7 @@ class ValkeyMailboxes:
     def __init__(self, client: Redis, library: Library, *, node_id: UUID | None = None, keep_ms: int = KEEP_MS) -> None:
         self._client = client
         self._library = library
+        self._sends = Batches(library, "mailbox_send")
         self._channel = node_channel(node_id or uuid4())
         self._keep_ms = keep_ms
 
@@ -38,7 +40,7 @@ class ValkeyMailboxes:
             keys += (Session(session_id).told(version.subject),)
             args += (version.number,)
         with unavailable_as(CarrierUnavailable):
-            return bool(await self._library.call("mailbox_send", keys, args))
+            return bool(await self._sends.call(keys, args))
 
     async def send_unnumbered(self, session_id: UUID, message: bytes) -> None:
         with unavailable_as(CarrierUnavailable):
