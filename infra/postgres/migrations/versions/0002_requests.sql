@@ -151,12 +151,15 @@ SELECT eyeline_keep_offer_partitions(7, 35);
 -- What no code may undo: ended requests and calls stay as they are, epochs and attempts only rise, an offer ends once.
 CREATE FUNCTION eyeline_guard_request() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF OLD.state = 'ended' AND (NEW.state, NEW.outcome, NEW.epoch, NEW.call_id)
-            IS DISTINCT FROM (OLD.state, OLD.outcome, OLD.epoch, OLD.call_id) THEN
+    IF OLD.state = 'ended' AND (NEW.state, NEW.outcome, NEW.ended_at, NEW.call_id, NEW.epoch, NEW.returns, NEW.wave,
+                                NEW.asked, NEW.waiting_since, NEW.deadline, NEW.version)
+            IS DISTINCT FROM (OLD.state, OLD.outcome, OLD.ended_at, OLD.call_id, OLD.epoch, OLD.returns, OLD.wave,
+                              OLD.asked, OLD.waiting_since, OLD.deadline, OLD.version) THEN
         RAISE EXCEPTION 'an ended request does not change' USING ERRCODE = 'check_violation';
     END IF;
-    IF NEW.epoch < OLD.epoch OR NEW.version < OLD.version THEN
-        RAISE EXCEPTION 'epoch and version of a request only rise' USING ERRCODE = 'check_violation';
+    IF NEW.epoch < OLD.epoch OR NEW.returns < OLD.returns OR NEW.wave < OLD.wave OR NEW.asked < OLD.asked
+            OR NEW.version < OLD.version THEN
+        RAISE EXCEPTION 'what is counted of a request only rises' USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;
 END $$;
@@ -164,8 +167,10 @@ CREATE TRIGGER guard BEFORE UPDATE ON requests FOR EACH ROW EXECUTE FUNCTION eye
 
 CREATE FUNCTION eyeline_guard_call() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF OLD.state = 'ended' AND (NEW.state, NEW.end_reason, NEW.ended_by, NEW.attempt)
-            IS DISTINCT FROM (OLD.state, OLD.end_reason, OLD.ended_by, OLD.attempt) THEN
+    IF OLD.state = 'ended' AND (NEW.state, NEW.end_reason, NEW.ended_by, NEW.ended_at, NEW.connected_at, NEW.attempt,
+                                NEW.requester_session, NEW.volunteer_session, NEW.version)
+            IS DISTINCT FROM (OLD.state, OLD.end_reason, OLD.ended_by, OLD.ended_at, OLD.connected_at, OLD.attempt,
+                              OLD.requester_session, OLD.volunteer_session, OLD.version) THEN
         RAISE EXCEPTION 'an ended call does not change' USING ERRCODE = 'check_violation';
     END IF;
     IF NEW.attempt < OLD.attempt OR NEW.version < OLD.version THEN
@@ -175,18 +180,33 @@ BEGIN
 END $$;
 CREATE TRIGGER guard BEFORE UPDATE ON calls FOR EACH ROW EXECUTE FUNCTION eyeline_guard_call();
 
+-- The two unique indexes know of one side each: nobody asks in one call and answers in another.
+CREATE FUNCTION eyeline_guard_sides() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM calls c WHERE c.requester_id = NEW.volunteer_id AND c.state <> 'ended')
+            OR EXISTS (SELECT FROM calls c WHERE c.volunteer_id = NEW.requester_id AND c.state <> 'ended') THEN
+        RAISE EXCEPTION 'nobody is in two calls' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER guard_sides BEFORE INSERT ON calls FOR EACH ROW EXECUTE FUNCTION eyeline_guard_sides();
+
 CREATE FUNCTION eyeline_guard_offer() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF OLD.outcome IS NOT NULL AND (NEW.outcome, NEW.reason) IS DISTINCT FROM (OLD.outcome, OLD.reason) THEN
+    IF OLD.outcome IS NOT NULL AND (NEW.outcome, NEW.reason, NEW.session_id, NEW.ended_at)
+            IS DISTINCT FROM (OLD.outcome, OLD.reason, OLD.session_id, OLD.ended_at) THEN
         RAISE EXCEPTION 'an offer ends once' USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER guard BEFORE UPDATE OF outcome, reason ON offers FOR EACH ROW EXECUTE FUNCTION eyeline_guard_offer();
+CREATE TRIGGER guard BEFORE UPDATE OF outcome, reason, session_id, ended_at ON offers
+    FOR EACH ROW EXECUTE FUNCTION eyeline_guard_offer();
 
--- An offer is born only of a waiting request, in its present epoch.
+-- An offer is born only of a waiting request, in its present epoch. A writer that has not locked the request waits here
+-- for whoever is moving it on; for one that has, the lock is free.
 CREATE FUNCTION eyeline_guard_wave() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM FROM requests WHERE id IN (SELECT request_id FROM born) ORDER BY id FOR SHARE;
     IF EXISTS (SELECT FROM born JOIN requests r ON r.id = born.request_id
                WHERE r.state <> 'waiting' OR r.epoch <> born.epoch) THEN
         RAISE EXCEPTION 'only a waiting request makes offers, in its present epoch' USING ERRCODE = 'check_violation';
