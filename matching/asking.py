@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from matching.languages import index_language
-from matching.model import Offer, Request, RequestState, Tier
+from matching.model import Request, RequestState, Tier
 from matching.ports import Herald, IndexUnavailable, Listings, NotFound, RequestBook, VolunteerIndex, WavePlan
 from matching.request_rules import Case, Change, RequestLimits, look, requester_is_there
 from matching.waves import WavePolicy, wave_view
@@ -61,34 +61,32 @@ class Asking:
     def look_rule(self, case: Case, now: datetime) -> Change:
         """The pure rule of a look, with the word whether the request wants people."""
         change = look(case, now, self._limits.request)
-        after = Case(change.request, _after(case, change), case.requester_seen_at)
-        return Change(change.request, change.ended, hungry=self.wanted(after, now) > 0)
+        return Change(change.request, change.ended, hungry=self.wanted(_after(case, change), now) > 0)
 
     async def ask(self, case: Case, now: datetime) -> int:
         """Offer to as many as are wanted and can be found, first to those never asked for it; how many were offered."""
         wanted = self.wanted(case, now)
         if wanted == 0:
             return 0
-        excluded = await self._book.exclusions(case.request.id)
-        ignored = await self._book.let_expire(case.request.id)
+        request = case.request
+        excluded = await self._book.exclusions(request.id)
+        ignored = await self._book.let_expire(request.id)
         got = 0
         for left_out in (excluded | ignored, excluded) if ignored - excluded else (excluded,):
-            for language in case.request.languages:
+            for language in request.languages:
                 if got < wanted:
-                    got += await self._ask_in(case.request, language, wanted - got, left_out, now, wave_offset=got)
+                    offered = await self._ask_in(request, language, wanted - got, left_out, now)
+                    got += offered
+                    # The next wave is planned on top of this one, and of no other node's.
+                    request = replace(request, wave=request.wave + (offered > 0))
         return got
 
     async def _ask_in(
-        self, request: Request, language: str, count: int, excluded: Collection[UUID], now: datetime, wave_offset: int
+        self, request: Request, language: str, count: int, excluded: Collection[UUID], now: datetime
     ) -> int:
         drawn = await self._draw(index_language(language), count, excluded, now)
-        if not drawn:
-            return 0
-        left = await self._serve_older(request, index_language(language), drawn)
-        current = request if not wave_offset else await self._book.get(request.id)
-        if not left or current is None:
-            return 0
-        return await self._offer(current, language, left, now, hungry=len(left) < count)
+        left = await self._serve_older(request, index_language(language), drawn) if drawn else []
+        return await self._offer(request, language, left, now, hungry=len(left) < count) if left else 0
 
     async def _draw(self, language: str, count: int, excluded: Collection[UUID], now: datetime) -> list[UUID]:
         moment = now.timestamp()
@@ -115,10 +113,12 @@ class Asking:
 
     async def _serve(self, request_id: UUID, language: str, people: list[UUID]) -> list[UUID]:
         try:
-            decided = await self._book.decide(request_id, self.look_rule)
+            decided = await self._book.decide(request_id, lambda _case, _now: None)
         except NotFound:
             return people
-        wanted = self.wanted(decided.case, decided.now)
+        # What time has decided of it is not committed here but by its own look, which also tells and settles it.
+        change = look(decided.case, decided.now, self._limits.request)
+        wanted = self.wanted(_after(decided.case, change), decided.now)
         excluded = await self._book.exclusions(request_id) | await self._book.let_expire(request_id)
         chosen = [person for person in people if person not in excluded][:wanted]
         if not chosen:
@@ -167,6 +167,7 @@ class Asking:
         await self._index.remove(set(refused) - {listing.person_id for listing in listings})
 
 
-def _after(case: Case, change: Change) -> tuple[Offer, ...]:
+def _after(case: Case, change: Change) -> Case:
     over = {(offer.person_id, offer.epoch, offer.wave): offer for offer in change.ended}
-    return tuple(over.get((o.person_id, o.epoch, o.wave), o) for o in case.offers)
+    offers = tuple(over.get((o.person_id, o.epoch, o.wave), o) for o in case.offers)
+    return replace(case, request=change.request, offers=offers)

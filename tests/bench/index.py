@@ -14,11 +14,11 @@ from infra.valkey.index import ValkeyIndex
 from infra.valkey.keys import Shard
 from infra.valkey.library import Library
 from matching.model import Listing, Tier
+from tests.bench.figures import Figure
 
 PEOPLE = 10_000
 DRAWS = 1_000
 WAVE = 10
-Figure = dict[str, float | str]
 
 
 async def run(valkey_url: str) -> dict[str, Figure]:
