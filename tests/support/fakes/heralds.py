@@ -1,8 +1,12 @@
-"""A herald that remembers what it was asked to tell."""
+"""Heralds that remember what they were asked to tell."""
 
 from __future__ import annotations
 
 from uuid import UUID
+
+from matching.model import Request
+from matching.request_rules import Progress
+from tests.support.fakes.request_book import FakeRequestBook
 
 
 class FakeCallHerald:
@@ -13,3 +17,22 @@ class FakeCallHerald:
 
     async def tell(self, request_id: UUID) -> None:
         self.told.append(request_id)
+
+
+class FakeHerald:
+    """`matching.ports.Herald`: offers are told at once, and acknowledged by everybody who is not `deaf`."""
+
+    def __init__(self, book: FakeRequestBook) -> None:
+        self.told: list[UUID] = []
+        self.progressed: list[Progress] = []
+        self.deaf: set[UUID] = set()
+        self._book = book
+
+    async def tell(self, request_id: UUID) -> None:
+        self.told.append(request_id)
+        ringing = {(o.person_id, o.epoch) for o in self._book.offers(request_id) if o.outcome is None}
+        self._book.mark(request_id, ringing, delivered=False)
+        self._book.mark(request_id, {pair for pair in ringing if pair[0] not in self.deaf}, delivered=True)
+
+    async def progress(self, request: Request, progress: Progress) -> None:
+        self.progressed.append(progress)

@@ -1,0 +1,392 @@
+"""Requests, offers and who is taken, in memory: `matching.ports.RequestBook` with the semantics of the real one.
+
+Every method lets others go first, then does its work undisturbed, as a transaction under the request's lock does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from matching.languages import index_language
+from matching.model import Listing, Offer, OfferOutcome, Request, RequestState, Tier
+from matching.ports import (
+    Decided,
+    IdempotencyMismatch,
+    NewRequest,
+    NotFound,
+    Opened,
+    OpenOffer,
+    RequestOpen,
+    Rule,
+    WavePlan,
+)
+from matching.request_rules import Case, Change, Progress, RequestLimits, next_look
+from tests.support.fakes.clock import FakeClock
+
+NEVER = datetime.max
+COOLDOWN = timedelta(seconds=60)
+RETURN_FROM_CALL = timedelta(minutes=10)
+
+
+@dataclass
+class Volunteer:
+    """A person who may be asked, as Postgres knows them."""
+
+    id: UUID
+    languages: tuple[str, ...] = ("en",)
+    """Index languages."""
+    ready: bool = True
+    paused: bool = False
+    not_before: datetime | None = None
+    last_asked: datetime | None = None
+
+
+@dataclass
+class Row:
+    """A request with what its row holds besides."""
+
+    request: Request
+    key: str | None
+    body_hash: bytes
+    seen_at: datetime
+    """When its requester was last seen."""
+    next_look_at: datetime
+    hungry: bool = True
+    progress: Progress | None = None
+    offers: list[Offer] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Busy:
+    """Somebody is taken, for a live offer or a call."""
+
+    until: datetime | None
+    """None: until the call's end."""
+    request_id: UUID
+
+
+class FakeRequestBook:
+    """Implements `matching.ports.RequestBook`; tests read and turn its dictionaries as they like."""
+
+    def __init__(self, clock: FakeClock, limits: RequestLimits) -> None:
+        self.rows: dict[UUID, Row] = {}
+        self.people: dict[UUID, Volunteer] = {}
+        self.busy: dict[UUID, Busy] = {}
+        self.avoided: set[frozenset[UUID]] = set()
+        self.waves: list[WavePlan] = []
+        """Plans that were committed."""
+        self._clock = clock
+        self._limits = limits
+
+    # -- what tests ask -----------------------------------------------------------------------------------------------
+
+    def offers(self, request_id: UUID) -> list[Offer]:
+        """Every offer ever made for it, oldest first."""
+        return list(self.rows[request_id].offers)
+
+    def asked(self, request_id: UUID) -> list[UUID]:
+        """Whom it was ever offered to, oldest first."""
+        return [one.person_id for one in self.rows[request_id].offers]
+
+    def taken_until(self, person_id: UUID) -> datetime | None:
+        """Until when they are taken, as their listing says it; None when they are free."""
+        held = self.busy.get(person_id)
+        if held is None:
+            return None
+        return held.until or self._clock.now + RETURN_FROM_CALL
+
+    # -- the port -----------------------------------------------------------------------------------------------------
+
+    async def now(self) -> datetime:
+        await asyncio.sleep(0)
+        return self._clock.now
+
+    async def open(self, new: NewRequest, deadline: timedelta) -> Opened:
+        await asyncio.sleep(0)
+        now = self._clock.now
+        mine = [row for row in self.rows.values() if row.request.requester_id == new.requester_id]
+        for row in mine:
+            if row.key is not None and row.key == new.idempotency_key:
+                if now - row.request.created_at >= timedelta(hours=24):
+                    row.key = None
+                elif row.body_hash != new.body_hash:
+                    raise IdempotencyMismatch
+                else:
+                    return Opened(row.request, created=False)
+        for row in mine:
+            if row.request.state is not RequestState.ENDED:
+                raise RequestOpen(row.request)
+        request = _born(UUID(int=(1 << 120) + len(self.rows)), new, now, deadline)
+        self.rows[request.id] = Row(request, new.idempotency_key, new.body_hash, seen_at=now, next_look_at=now)
+        return Opened(request, created=True)
+
+    async def get(self, request_id: UUID) -> Request | None:
+        await asyncio.sleep(0)
+        row = self.rows.get(request_id)
+        return row.request if row else None
+
+    async def current(self, requester_id: UUID) -> Request | None:
+        await asyncio.sleep(0)
+        mine = (row.request for row in self.rows.values() if row.request.requester_id == requester_id)
+        return next((request for request in mine if request.state is not RequestState.ENDED), None)
+
+    async def decide(self, request_id: UUID, rule: Rule) -> Decided:
+        await asyncio.sleep(0)
+        row, now = self.rows.get(request_id), self._clock.now
+        if row is None:
+            raise NotFound
+        case = self._case(row)
+        change = rule(case, now)
+        if change is None:
+            return Decided(case, Change(case.request), now)
+        if change.winner is not None:
+            pair = (case.request.requester_id, change.winner.person_id)
+            if not all(self._free(person_id, request_id) for person_id in pair):
+                return Decided(case, Change(case.request), now, refused_busy=True)
+        self._end_offers(row, change)
+        if change.winner is not None:
+            for person_id in pair:
+                self.busy[person_id] = Busy(None, request_id)
+            call_id = UUID(int=(2 << 120) + len(self.rows) * 10 + change.request.epoch)
+            change = replace(change, request=replace(change.request, call_id=call_id))
+        _guard(case, change)
+        row.request = change.request
+        row.hungry = row.hungry if change.hungry is None else change.hungry
+        after = self._case(row)
+        ended = row.request.state is RequestState.ENDED
+        row.next_look_at = NEVER if ended else next_look(after, now, self._limits)
+        return Decided(after, change, now)
+
+    async def commit_wave(self, plan: WavePlan) -> tuple[UUID, ...] | None:
+        await asyncio.sleep(0)
+        row, now = self.rows[plan.request_id], self._clock.now
+        request = row.request
+        if (request.state, request.epoch, request.wave) != (RequestState.WAITING, plan.epoch, plan.wave):
+            return None
+        expires_at = min(now + plan.offer, request.deadline)
+        people = tuple(person_id for person_id in sorted(plan.people) if self._may_be_offered(row, person_id))
+        for person_id in people:
+            self.busy[person_id] = Busy(expires_at, request.id)
+            self.people[person_id].last_asked = now
+            row.offers.append(
+                Offer(request.id, person_id, request.epoch, request.wave + 1, plan.language, now, expires_at)
+            )
+        if people:
+            counted = replace(request, wave=request.wave + 1, asked=request.asked + len(people))
+            row.request = replace(counted, version=request.version + 1)
+            row.hungry = plan.hungry or len(people) < len(plan.people)
+            self.waves.append(plan)
+        return people
+
+    async def look_at_all(self) -> None:
+        await asyncio.sleep(0)
+        for row in self._waiting():
+            row.next_look_at = self._clock.now
+
+    async def due(self, limit: int) -> list[UUID]:
+        await asyncio.sleep(0)
+        due = sorted((row.next_look_at, row.request.id) for row in self.rows.values() if self._is_due(row))[:limit]
+        for _, request_id in due:
+            self.rows[request_id].next_look_at = self._clock.now + timedelta(seconds=1)
+        return [request_id for _, request_id in due]
+
+    async def exclusions(self, request_id: UUID) -> frozenset[UUID]:
+        await asyncio.sleep(0)
+        row = self.rows[request_id]
+        never_again = {None, OfferOutcome.DECLINED, OfferOutcome.WON}
+        asked = {one.person_id for one in row.offers if one.outcome in never_again}
+        return frozenset(asked | {p for p in self.people if self._avoided(row, p)})
+
+    async def let_expire(self, request_id: UUID) -> frozenset[UUID]:
+        await asyncio.sleep(0)
+        offers = self.rows[request_id].offers
+        return frozenset(one.person_id for one in offers if one.outcome is OfferOutcome.EXPIRED)
+
+    async def older_hungry(self, request: Request, language: str, limit: int) -> list[UUID]:
+        await asyncio.sleep(0)
+        place = (request.created_at, request.id)
+        older = (row for row in self._waiting() if (row.request.created_at, row.request.id) < place)
+        wanting = [row for row in older if row.hungry and self._there(row) and language in _index(row.request)]
+        return [row.request.id for row in wanting][:limit]
+
+    async def oldest_waiting_for(self, person_id: UUID) -> UUID | None:
+        await asyncio.sleep(0)
+        theirs = set(self.people[person_id].languages)
+        for row in self._waiting():
+            wanted = row.hungry and self._there(row) and row.request.deadline > self._clock.now
+            never_again = {None, OfferOutcome.DECLINED, OfferOutcome.WON}
+            asked = any(one.person_id == person_id and one.outcome in never_again for one in row.offers)
+            if wanted and theirs & set(_index(row.request)) and not asked and not self._avoided(row, person_id):
+                return row.request.id
+        return None
+
+    async def draw_ready(self, *, language: str, count: int, excluded: Collection[UUID]) -> list[UUID]:
+        await asyncio.sleep(0)
+        now = self._clock.now
+        found = [
+            one
+            for one in self.people.values()
+            if one.ready
+            and not one.paused
+            and one.id not in excluded
+            and language in one.languages
+            and (one.not_before is None or one.not_before <= now)
+            and self._is_free(one.id)
+        ]
+        found.sort(key=lambda one: (one.last_asked is not None, one.last_asked or now, one.id))
+        return [one.id for one in found][:count]
+
+    async def offer_for(self, request_id: UUID, person_id: UUID, epoch: int) -> Offer | None:
+        await asyncio.sleep(0)
+        made = [one for one in self.rows[request_id].offers if (one.person_id, one.epoch) == (person_id, epoch)]
+        return max(made, key=lambda one: one.wave, default=None)
+
+    async def open_offers(self, person_id: UUID) -> list[OpenOffer]:
+        await asyncio.sleep(0)
+        return [
+            OpenOffer(one, row.request.topic, row.request.mode, row.request.created_at)
+            for row in self.rows.values()
+            for one in row.offers
+            if one.person_id == person_id and one.outcome is None and one.expires_at > self._clock.now
+        ]
+
+    async def note_delivered(self, person_id: UUID, offers: Collection[tuple[UUID, int]]) -> None:
+        await asyncio.sleep(0)
+        for request_id, epoch in offers:
+            if request_id in self.rows:
+                self.mark(request_id, {(person_id, epoch)}, delivered=True)
+
+    async def note_progress(self, request_id: UUID, progress: Progress) -> None:
+        await asyncio.sleep(0)
+        self.rows[request_id].progress = progress
+
+    async def avoid(self, person_id: UUID, other_id: UUID) -> None:
+        await asyncio.sleep(0)
+        self.avoided.add(frozenset({person_id, other_id}))
+
+    # -- within -------------------------------------------------------------------------------------------------------
+
+    def mark(self, request_id: UUID, whose: Collection[tuple[UUID, int]], *, delivered: bool) -> None:
+        """These offers (person, epoch) were told, or were acknowledged."""
+        now, row = self._clock.now, self.rows[request_id]
+
+        def marked(one: Offer) -> Offer:
+            if (one.person_id, one.epoch) not in whose:
+                return one
+            if delivered:
+                return replace(one, delivered_at=one.delivered_at or now)
+            return replace(one, told_at=one.told_at or now)
+
+        row.offers = [marked(one) for one in row.offers]
+
+    def _case(self, row: Row) -> Case:
+        request = row.request
+        offers = tuple(one for one in row.offers if one.epoch == request.epoch or one.outcome is None)
+        return Case(request, offers, row.seen_at, row.hungry, row.progress)
+
+    def _end_offers(self, row: Row, change: Change) -> None:
+        over = {(one.person_id, one.epoch, one.wave): one for one in change.ended}
+        row.offers = [over.get((one.person_id, one.epoch, one.wave), one) for one in row.offers]
+        for one in change.ended:
+            if self.busy.get(one.person_id, Busy(None, row.request.id)).request_id == row.request.id:
+                self.busy.pop(one.person_id, None)
+            if one.outcome in (OfferOutcome.DECLINED, OfferOutcome.EXPIRED):
+                self.people[one.person_id].not_before = self._clock.now + COOLDOWN
+
+    def _may_be_offered(self, row: Row, person_id: UUID) -> bool:
+        one = self.people.get(person_id)
+        ringing = any(o.person_id == person_id and o.outcome is None for o in row.offers)
+        able = one is not None and one.ready and not one.paused
+        return able and not ringing and not self._avoided(row, person_id) and self._is_free(person_id)
+
+    def _is_free(self, person_id: UUID) -> bool:
+        held = self.busy.get(person_id)
+        return held is None or (held.until is not None and held.until < self._clock.now)
+
+    def _free(self, person_id: UUID, request_id: UUID) -> bool:
+        held = self.busy.get(person_id)
+        return self._is_free(person_id) or (held is not None and held.request_id == request_id)
+
+    def _avoided(self, row: Row, person_id: UUID) -> bool:
+        return frozenset({row.request.requester_id, person_id}) in self.avoided
+
+    def _there(self, row: Row) -> bool:
+        return self._clock.now - row.seen_at < self._limits.unseen_not_asked
+
+    def _is_due(self, row: Row) -> bool:
+        return row.next_look_at <= self._clock.now
+
+    def _waiting(self) -> Iterable[Row]:
+        """Oldest first."""
+        waiting = [row for row in self.rows.values() if row.request.state is RequestState.WAITING]
+        return sorted(waiting, key=lambda row: (row.request.created_at, row.request.id))
+
+
+class FakeListings:
+    """`matching.ports.Listings` read from a `FakeRequestBook`: everybody who is ready, always within hours."""
+
+    def __init__(self, book: FakeRequestBook) -> None:
+        self._book = book
+
+    async def of(self, people: Collection[UUID]) -> list[Listing]:
+        await asyncio.sleep(0)
+        known = (self._book.people.get(person_id) for person_id in people)
+        return [_listing(one, self._book.taken_until(one.id)) for one in known if one is not None]
+
+    async def page(self, after: UUID | None, limit: int) -> list[Listing]:
+        everybody = sorted(self._book.people)
+        return await self.of([p for p in everybody if after is None or p > after][:limit])
+
+
+def _listing(one: Volunteer, taken_until: datetime | None) -> Listing:
+    not_before = max((at.timestamp() for at in (one.not_before, taken_until) if at), default=0.0)
+    return Listing(
+        person_id=one.id,
+        languages=one.languages,
+        tier=Tier.HOT if one.ready else Tier.COLD,
+        opens_at=0.0,
+        closes_at=None,
+        not_before=float("inf") if one.paused else not_before,
+        last_asked_at=one.last_asked.timestamp() if one.last_asked else 0.0,
+    )
+
+
+def _index(request: Request) -> list[str]:
+    return [index_language(tag) for tag in request.languages]
+
+
+def _born(request_id: UUID, new: NewRequest, now: datetime, deadline: timedelta) -> Request:
+    return Request(
+        id=request_id,
+        requester_id=new.requester_id,
+        session_id=new.session_id,
+        state=RequestState.WAITING,
+        outcome=None,
+        languages=new.languages,
+        topic=new.topic,
+        mode=new.mode,
+        created_at=now,
+        waiting_since=now,
+        deadline=now + deadline,
+        epoch=1,
+        returns=0,
+        wave=0,
+        asked=0,
+        call_id=None,
+        version=1,
+    )
+
+
+def _guard(case: Case, change: Change) -> None:
+    """What the schema forbids."""
+    before, after = case.request, change.request
+    assert before.state is not RequestState.ENDED or after == before, "an ended request does not change"
+    assert after.epoch >= before.epoch
+    assert after.version >= before.version
+    assert not {one.person_id for one in change.ended} - {one.person_id for one in case.open_offers}
+    still_open = len(case.open_offers) - len(change.ended)
+    assert after.state is RequestState.WAITING or not still_open, "an offer is left open on a request not waiting"
