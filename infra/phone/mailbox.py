@@ -39,6 +39,9 @@ class MailboxCursor:
         self._snapshot_seq = data["seq"]
         if not data["resumed"]:
             self.seq = self.acknowledged = data["seq"]
+        if data.get("offers"):
+            # Shown in a snapshot, offers count as delivered when its number is acknowledged.
+            self.acknowledged = self.seq - 1
 
     def admit(self, frame: dict[str, Any]) -> Admission:
         """Judge a frame other than `welcome`; unnumbered ones always pass."""

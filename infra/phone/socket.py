@@ -88,6 +88,7 @@ class PhoneSocket:
         `deliver` gets every frame that still means something, in order; it must not block.
         """
         try:
+            self._acknowledge_soon(urgent=True)
             await self.flush()
             while True:
                 frame = await self._next()
@@ -150,18 +151,22 @@ class PhoneSocket:
         cursor = self._shared.cursor
         if frame.get("type") == "welcome":
             deliver(frame)
+            self._acknowledge_soon(urgent=True)
             return True
         admission = cursor.admit(frame)
         if admission is Admission.GAP:
             return False
-        if cursor.seq > cursor.acknowledged:
-            urgent = frame.get("type") == "offer"  # until acknowledged, an offer is also pushed
-            wait_s = 0.0 if urgent else ACK_AFTER_S
-            at = asyncio.get_running_loop().time() + wait_s
-            self._ack_at = min(self._ack_at or at, at)
+        self._acknowledge_soon(urgent=frame.get("type") == "offer")  # until acknowledged, an offer is also pushed
         if admission is Admission.PASS:
             deliver(frame)
         return True
+
+    def _acknowledge_soon(self, *, urgent: bool) -> None:
+        cursor = self._shared.cursor
+        if cursor.seq > cursor.acknowledged:
+            wait_s = 0.0 if urgent else ACK_AFTER_S
+            at = asyncio.get_running_loop().time() + wait_s
+            self._ack_at = min(self._ack_at or at, at)
 
     async def _write(self, frame: dict[str, Any]) -> None:
         """Every frame carries the acknowledgement that is due."""

@@ -286,7 +286,9 @@ export class EyelineSocket extends Emitter {
     this.#snapshotSeq = data.seq;
     this.#setClock(data.now);
     this.#maxFrameBytes = data.limits?.frame_bytes ?? this.#maxFrameBytes;
+    if (data.offers?.length) this.#acked = this.#seq - 1; // shown here, they count as delivered when its number is acknowledged
     if (this.#state === "connecting") this.#online(data.heartbeat_s, data.token_expires_at);
+    this.#acknowledgeSoon(true);
     this.emit("welcome", data, { type: "welcome", data });
   }
 
