@@ -16,7 +16,7 @@ from server.admin_messages import Queue, QueueFrame
 from server.auth import Suspended, Unauthorized
 from server.failures import where_raised
 from server.routing import Authenticates, Exchange, Route
-from server.socket.connection import shut_socket
+from server.socket.connection import Socket, shut_socket
 from server.socket.envelope import BadFrame, BadMessage, decode, decode_hello, encode, refused
 from server.socket.messages import AckFrame, Hello, PingFrame, Pong, PongFrame, TokenFrame
 from server.socket.opening import SUBPROTOCOL, check_opening
@@ -81,15 +81,19 @@ class AdminSockets:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Lives as long as the socket. Raises `ApiError` while it is still plain HTTP."""
         check_opening(request, self._origins)
-        socket: web.WebSocketResponse[Any] = web.WebSocketResponse(
-            protocols=(SUBPROTOCOL,), timeout=CLOSE_WITHIN_S, heartbeat=SILENCE_S, max_msg_size=FRAME_BYTES_MAX
+        socket: Socket = web.WebSocketResponse(
+            protocols=(SUBPROTOCOL,),
+            timeout=CLOSE_WITHIN_S,
+            heartbeat=SILENCE_S,
+            max_msg_size=FRAME_BYTES_MAX,
+            decode_text=False,
         )
         await socket.prepare(request)
         code = await self._owned(socket)
-        await shut_socket(socket, request.transport, code)
+        await shut_socket(socket, request.transport, code, CLOSE_WITHIN_S)
         return socket
 
-    async def _owned(self, socket: web.WebSocketResponse[Any]) -> Close:
+    async def _owned(self, socket: Socket) -> Close:
         """Serve the socket in a task that `close` can end; gives the code to close with."""
         task = asyncio.create_task(self._serve(socket))
         self._open.add(task)
@@ -100,7 +104,7 @@ class AdminSockets:
             task.cancel()
         return Close.DRAIN if task.cancelled() or self._closing else task.result()
 
-    async def _serve(self, socket: web.WebSocketResponse[Any]) -> Close:
+    async def _serve(self, socket: Socket) -> Close:
         code = Close.GOING_AWAY
         try:
             watcher = Watcher(socket, await self._hello(socket), self._authenticator)
@@ -116,7 +120,7 @@ class AdminSockets:
             code = Close.TRY_AGAIN_LATER
         return code
 
-    async def _hello(self, socket: web.WebSocketResponse[Any]) -> Hello:
+    async def _hello(self, socket: Socket) -> Hello:
         try:
             message = await socket.receive(timeout=HELLO_WITHIN_S)
         except TimeoutError:
@@ -124,7 +128,7 @@ class AdminSockets:
         if message.type is not WSMsgType.TEXT:
             raise _Shut(Close.BAD_FRAME)
         try:
-            return decode_hello(message.data.encode()).data
+            return decode_hello(bytes(message.data)).data
         except BadFrame:
             raise _Shut(Close.BAD_FRAME) from None
 
@@ -141,7 +145,7 @@ class AdminSockets:
 class Watcher:
     """One admin's socket after its hello."""
 
-    def __init__(self, socket: web.WebSocketResponse[Any], hello: Hello, authenticator: Authenticates) -> None:
+    def __init__(self, socket: Socket, hello: Hello, authenticator: Authenticates) -> None:
         self._socket = socket
         self._device_id = hello.device_id
         self._token = hello.token
@@ -176,7 +180,7 @@ class Watcher:
         while True:
             message = await self._socket.receive()
             if message.type is WSMsgType.TEXT:
-                await self._answer(message.data.encode())
+                await self._answer(bytes(message.data))
             elif message.type is WSMsgType.BINARY:
                 raise _Shut(Close.BAD_FRAME)
             else:
