@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 from tests.bench import first_frame, index, lifecycles, relaying
 from tests.bench.figures import Figure, keep, table
@@ -25,7 +26,7 @@ async def _index(engines: Engines) -> dict[str, Figure]:
     return await index.run(await engines.empty_valkey())
 
 
-BENCHES: dict[str, Callable[[Engines], Awaitable[dict[str, Figure]]]] = {
+BENCHES: dict[str, Callable[[Engines], Coroutine[Any, Any, dict[str, Figure]]]] = {
     "index": _index,
     "lifecycles": lifecycles.run,
     "relaying": relaying.run,
