@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from matching.languages import index_language
@@ -27,7 +27,8 @@ from matching.ports import (
 from matching.request_rules import Case, Change, Progress, RequestLimits, next_look
 from tests.support.fakes.clock import FakeClock
 
-NEVER = datetime.max
+NEVER = datetime.max.replace(tzinfo=UTC)
+FIRST_LOOK = timedelta(seconds=0.5)
 COOLDOWN = timedelta(seconds=60)
 RETURN_FROM_CALL = timedelta(minutes=10)
 
@@ -121,7 +122,7 @@ class FakeRequestBook:
             if row.request.state is not RequestState.ENDED:
                 raise RequestOpen(row.request)
         request = _born(UUID(int=(1 << 120) + len(self.rows)), new, now, deadline)
-        self.rows[request.id] = Row(request, new.idempotency_key, new.body_hash, seen_at=now, next_look_at=now)
+        self.rows[request.id] = Row(request, new.idempotency_key, new.body_hash, now, next_look_at=now + FIRST_LOOK)
         return Opened(request, created=True)
 
     async def get(self, request_id: UUID) -> Request | None:
