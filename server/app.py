@@ -157,7 +157,7 @@ class Node:
         frames = Frames(self.desk, self.presence, telling, OUTAGES)
         rules = SocketRules(heartbeat_s=settings.heartbeat_s)
         self.hub = Hub(self.mailboxes, frames, self.clock, rules)
-        services = Services(frames, ValkeyAnswers(valkey), self.authenticator, self.clock, rules)
+        services = Services(frames, ValkeyAnswers(valkey, library), self.authenticator, self.clock, rules)
         self.sockets = SocketEndpoint(self.hub, services, settings.origins)
         self.rounds = Rounds(self.desk, self.presence)
         self.rebirth = Rebirth(self.generation, self.hub, book, self.index, listings)

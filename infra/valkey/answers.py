@@ -7,8 +7,10 @@ from uuid import UUID
 
 from redis.asyncio import Redis
 
+from infra.valkey.batches import Batches
 from infra.valkey.connection import unavailable_as
 from infra.valkey.keys import Session
+from infra.valkey.library import Library
 from signaling.ports import CarrierUnavailable
 
 KEEP_MS = 600_000
@@ -21,8 +23,10 @@ POLL_S = 0.05
 class ValkeyAnswers:
     """`signaling.ports.Answers`: one expiring string per message id, empty while the message is being done."""
 
-    def __init__(self, client: Redis, *, keep_ms: int = KEEP_MS, doing_ms: int = DOING_MS) -> None:
+    def __init__(self, client: Redis, library: Library, *, keep_ms: int = KEEP_MS, doing_ms: int = DOING_MS) -> None:
         self._client = client
+        self._begins = Batches(library, "answer_begin")
+        self._finishes = Batches(library, "answer_finish")
         self._keep_ms = keep_ms
         self._doing_ms = doing_ms
 
@@ -31,14 +35,14 @@ class ValkeyAnswers:
         key = Session(session_id).answer(message_id)
         with unavailable_as(CarrierUnavailable):
             while True:
-                known = await self._client.set(key, b"", nx=True, get=True, px=self._doing_ms)
-                if known is None or (isinstance(known, bytes) and known):
+                known: bytes | None = await self._begins.call((key,), (self._doing_ms,))
+                if known != b"":
                     return known
                 await asyncio.sleep(POLL_S)
 
     async def finish(self, session_id: UUID, message_id: str, answer: bytes) -> None:
         with unavailable_as(CarrierUnavailable):
-            await self._client.set(Session(session_id).answer(message_id), answer, px=self._keep_ms)
+            await self._finishes.call((Session(session_id).answer(message_id),), (answer, self._keep_ms))
 
     async def forget(self, session_id: UUID, message_id: str) -> None:
         with unavailable_as(CarrierUnavailable):

@@ -60,7 +60,7 @@ class ValkeySubject:
         return ValkeyMailboxes(self.client, self.library, keep_ms=keep_ms)
 
     def answers(self) -> Answers:
-        return ValkeyAnswers(self.client)
+        return ValkeyAnswers(self.client, self.library)
 
     async def wipe(self) -> None:
         await self.client.flushall()
@@ -404,7 +404,7 @@ class TestTheServer:
         assert await repeat == b"done"
 
     async def test_a_dead_doer_is_waited_for_only_so_long(self, real: ValkeySubject, session: UUID) -> None:
-        answers = ValkeyAnswers(real.client, doing_ms=100)
+        answers = ValkeyAnswers(real.client, real.library, doing_ms=100)
         await answers.begin(session, "m1")
         async with asyncio.timeout(1):
             assert await answers.begin(session, "m1") is None

@@ -239,8 +239,9 @@ class SocketNode:
         self.rules = rules
         self.conversation = conversation
         self.tokens = tokens
-        self.mailboxes: Mailboxes = ValkeyMailboxes(client, Library(client))
-        self.answers: Answers = ValkeyAnswers(client)
+        library = Library(client)
+        self.mailboxes: Mailboxes = ValkeyMailboxes(client, library)
+        self.answers: Answers = ValkeyAnswers(client, library)
         self.hub = Hub(self.mailboxes, conversation, now, rules)
         self._http = aiohttp.ClientSession()
         self._runner: web.AppRunner | None = None
