@@ -14,6 +14,7 @@ import asyncpg
 
 from infra.postgres.queries import queries
 from infra.postgres.rows import call_of, media_row, request_of
+from infra.postgres.transactions import retried
 from matching.model import Request, RequestState
 from signaling.call_rules import CallLimits, next_look
 from signaling.model import Call, CallState
@@ -22,7 +23,6 @@ from signaling.ports import Changed, NoSuchCall
 Consequence = Callable[[Request, Call, Call, datetime], Request]
 """What a call's change (before, after) does to its request."""
 
-TRIES = 3
 _SQL = queries("calls")
 _REQUESTS = queries("requests")
 
@@ -49,14 +49,7 @@ class PostgresCallBook:
         return call_of(row) if row else None
 
     async def change(self, call_id: UUID, rule: Callable[[Call, datetime], Call]) -> Changed:
-        for attempt in range(1, TRIES + 1):
-            try:
-                async with self._pool.acquire() as connection, connection.transaction():
-                    return await self._change(connection, call_id, rule)
-            except asyncpg.TransactionRollbackError:
-                if attempt == TRIES:
-                    raise
-        raise AssertionError("unreachable")
+        return await retried(self._pool, lambda connection: self._change(connection, call_id, rule))
 
     async def _change(
         self, connection: asyncpg.Connection, call_id: UUID, rule: Callable[[Call, datetime], Call]

@@ -15,6 +15,7 @@ import asyncpg
 
 from infra.postgres.queries import queries
 from infra.postgres.rows import case_of, offer_of, request_of
+from infra.postgres.transactions import retried
 from matching.model import Offer, OfferOutcome, Request, RequestState
 from matching.ports import (
     Decided,
@@ -29,7 +30,6 @@ from matching.ports import (
 )
 from matching.request_rules import Case, Change, Progress, RequestLimits, next_look
 
-TRIES = 3
 MIN_STEP = timedelta(milliseconds=50)
 """A look due this much sooner than written is not worth a commit of its own."""
 
@@ -109,25 +109,11 @@ class PostgresRequestBook:
     # -- deciding -----------------------------------------------------------------------------------------------------
 
     async def decide(self, request_id: UUID, rule: Rule) -> Decided:
-        for attempt in range(1, TRIES + 1):
-            try:
-                async with self._pool.acquire() as connection, connection.transaction():
-                    return await self._decide(connection, request_id, rule)
-            except asyncpg.TransactionRollbackError:
-                if attempt == TRIES:
-                    raise
-            except _TakenElsewhere:
-                break
-        case, now = await self._read(request_id)
-        return Decided(case, Change(case.request), now, refused_busy=True)
-
-    async def _read(self, request_id: UUID) -> tuple[Case, datetime]:
-        async with self._pool.acquire() as connection, connection.transaction():
-            return await self._lock_case(connection, request_id)
-
-    async def _lock_case(self, connection: asyncpg.Connection, request_id: UUID) -> tuple[Case, datetime]:
-        case, now, _due = await self._load(connection, request_id)
-        return case, now
+        try:
+            return await retried(self._pool, lambda connection: self._decide(connection, request_id, rule))
+        except _TakenElsewhere:
+            case, now, _due = await retried(self._pool, lambda connection: self._load(connection, request_id))
+            return Decided(case, Change(case.request), now, refused_busy=True)
 
     async def _load(self, connection: asyncpg.Connection, request_id: UUID) -> tuple[Case, datetime, datetime | None]:
         row = await connection.fetchrow(_SQL["lock"], request_id)
@@ -223,30 +209,33 @@ class PostgresRequestBook:
     # -- asking -------------------------------------------------------------------------------------------------------
 
     async def commit_wave(self, plan: WavePlan) -> tuple[UUID, ...] | None:
-        async with self._pool.acquire() as connection, connection.transaction():
-            row = await connection.fetchrow(_SQL["lock"], plan.request_id)
-            planned_for = (RequestState.WAITING, plan.epoch, plan.wave)
-            if row is None or (row["state"], row["epoch"], row["wave"]) != planned_for:
-                return None
-            now: datetime = await connection.fetchval(_SQL["clock"])
-            expires_at = min(now + plan.offer, row["deadline"])
-            taken = await connection.fetch(
-                _SQL["wave"],
-                plan.request_id,
-                list(plan.people),
-                row["requester_id"],
-                plan.epoch,
-                plan.wave + 1,
-                plan.language,
-                now,
-                expires_at,
-                self._limits.fresh,
-            )
-            people = tuple(record["person_id"] for record in taken)
-            if people:
-                hungry = plan.hungry or len(people) < len(plan.people)
-                await connection.execute(_SQL["count_wave"], plan.request_id, len(people), hungry)
-            return people
+        return await retried(self._pool, lambda connection: self._commit_wave(connection, plan))
+
+    async def _commit_wave(self, connection: asyncpg.Connection, plan: WavePlan) -> tuple[UUID, ...] | None:
+        row = await connection.fetchrow(_SQL["lock"], plan.request_id)
+        planned_for = (RequestState.WAITING, plan.epoch, plan.wave)
+        if row is None or (row["state"], row["epoch"], row["wave"]) != planned_for:
+            return None
+        now: datetime = await connection.fetchval(_SQL["clock"])
+        if now >= row["deadline"]:
+            return None
+        taken = await connection.fetch(
+            _SQL["wave"],
+            plan.request_id,
+            list(plan.people),
+            row["requester_id"],
+            plan.epoch,
+            plan.wave + 1,
+            plan.language,
+            now,
+            min(now + plan.offer, row["deadline"]),
+            self._limits.fresh,
+        )
+        people = tuple(record["person_id"] for record in taken)
+        if people:
+            hungry = plan.hungry or len(people) < len(plan.people)
+            await connection.execute(_SQL["count_wave"], plan.request_id, len(people), hungry)
+        return people
 
     async def due(self, limit: int) -> list[UUID]:
         async with self._pool.acquire() as connection, connection.transaction():

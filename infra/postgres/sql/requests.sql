@@ -74,7 +74,7 @@ WITH candidates AS (
     SELECT u.id AS person_id
     FROM users u LEFT JOIN availability a ON a.user_id = u.id
     WHERE u.id = ANY ($2::uuid[]) AND u.status = 'active' AND u.role = 'volunteer' AND u.id <> $3
-      AND NOT (coalesce(a.paused, false) OR coalesce(a.paused_until > eyeline_now(), false))
+      AND NOT coalesce(a.paused_until > eyeline_now(), a.paused, false)
       AND EXISTS (SELECT FROM sessions s WHERE s.user_id = u.id AND s.ready AND s.ended_at IS NULL
                   AND s.seen_at > eyeline_now() - $9::interval)
       AND NOT EXISTS (SELECT FROM avoided_pairs p WHERE p.low = least(u.id, $3) AND p.high = greatest(u.id, $3))
@@ -142,7 +142,7 @@ ORDER BY r.created_at, r.id LIMIT 1
 SELECT u.id FROM users u LEFT JOIN availability a ON a.user_id = u.id LEFT JOIN busy b ON b.person_id = u.id
 WHERE u.role = 'volunteer' AND u.status = 'active' AND NOT u.id = ANY ($2::uuid[])
   AND coalesce(u.not_before <= eyeline_now(), true) AND coalesce(b.until < eyeline_now(), true)
-  AND NOT (coalesce(a.paused, false) OR coalesce(a.paused_until > eyeline_now(), false))
+  AND NOT coalesce(a.paused_until > eyeline_now(), a.paused, false)
   AND $1 = ANY (u.index_languages)
   AND EXISTS (SELECT FROM sessions s WHERE s.user_id = u.id AND s.ready AND s.ended_at IS NULL
               AND s.seen_at > eyeline_now() - $4::interval)

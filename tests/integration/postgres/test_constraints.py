@@ -9,7 +9,7 @@ import pytest
 
 from matching.model import Request
 from signaling.model import EndReason, Side
-from tests.integration.postgres.world import World
+from tests.integration.postgres.world import WAITING_FOR_LOCKS, World
 
 CALL = """
 INSERT INTO calls (request_id, epoch, mode, language, requester_id, requester_session, volunteer_id, volunteer_session,
@@ -20,6 +20,9 @@ FROM requests r WHERE r.id = $1
 OFFER = """
 INSERT INTO offers (request_id, person_id, epoch, wave, language, offered_at, expires_at)
 VALUES ($1, $2, $3, 9, 'en', eyeline_now(), eyeline_now() + interval '30 s')
+"""
+END = """
+UPDATE requests SET state = 'ended', outcome = 'cancelled', ended_at = eyeline_now() WHERE id = $1
 """
 refused = pytest.raises(asyncpg.IntegrityConstraintViolationError)
 
@@ -37,9 +40,10 @@ class TestWinners:
         await world.accept(request, people[0])
         with refused:
             await world.sql.execute(
-                "INSERT INTO offers (request_id, person_id, epoch, wave, language, offered_at, expires_at, outcome, reason,"
-                " session_id, ended_at) SELECT request_id, $2, epoch, wave + 1, language, offered_at, expires_at, outcome,"
-                " reason, session_id, ended_at FROM offers WHERE request_id = $1 AND outcome = 'won'",
+                "INSERT INTO offers (request_id, person_id, epoch, wave, language, offered_at, expires_at, outcome,"
+                " reason, session_id, ended_at) SELECT request_id, $2, epoch, wave + 1, language, offered_at,"
+                " expires_at, outcome, reason, session_id, ended_at FROM offers"
+                " WHERE request_id = $1 AND outcome = 'won'",
                 request.id,
                 people[1].id,
             )
@@ -75,9 +79,10 @@ class TestWinners:
         request = await world.open()
         with refused:
             await world.sql.execute(
-                "INSERT INTO requests (requester_id, session_id, body_hash, languages, index_languages, mode, created_at,"
-                " waiting_since, deadline, next_look_at) SELECT requester_id, session_id, body_hash, languages,"
-                " index_languages, mode, created_at, waiting_since, deadline, next_look_at FROM requests WHERE id = $1",
+                "INSERT INTO requests (requester_id, session_id, body_hash, languages, index_languages, mode,"
+                " created_at, waiting_since, deadline, next_look_at) SELECT requester_id, session_id, body_hash,"
+                " languages, index_languages, mode, created_at, waiting_since, deadline, next_look_at FROM requests"
+                " WHERE id = $1",
                 request.id,
             )
 
@@ -236,7 +241,7 @@ class TestOffers:
         request, person = await world.open(), await world.volunteer()
         async with world.locked(request) as ender:
             await ender.execute(
-                "UPDATE requests SET state = 'ended', outcome = 'cancelled', ended_at = eyeline_now() WHERE id = $1",
+                END,
                 request.id,
             )
             born = asyncio.create_task(world.sql.execute(OFFER, request.id, person.id, 1))
@@ -252,7 +257,7 @@ class TestOffers:
             await asker.execute(OFFER, request.id, person.id, 1)
             ending = asyncio.create_task(
                 world.sql.execute(
-                    "UPDATE requests SET state = 'ended', outcome = 'cancelled', ended_at = eyeline_now() WHERE id = $1",
+                    END,
                     request.id,
                 )
             )
@@ -263,8 +268,6 @@ class TestOffers:
 
 
 async def _waits_or_is_over(watcher: asyncpg.Connection, task: asyncio.Task[str]) -> None:
-    from tests.integration.postgres.world import WAITING_FOR_LOCKS
-
     async with asyncio.timeout(10):
         while not task.done() and not await watcher.fetchval(WAITING_FOR_LOCKS):  # noqa: ASYNC110 - no event for it
             await asyncio.sleep(0.005)

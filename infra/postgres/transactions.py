@@ -1,0 +1,28 @@
+"""Runs a transaction again when Postgres undid it for the sake of others."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import asyncpg
+
+TRIES = 3
+
+T = TypeVar("T")
+
+
+async def retried(pool: asyncpg.Pool, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+    """Do `work` in a transaction of its own. After a deadlock or a serialisation failure nothing of it has happened,
+    so it is done again, in all `TRIES` times; whatever else it raises passes through."""
+    for _ in range(1, TRIES):
+        try:
+            return await _once(pool, work)
+        except asyncpg.TransactionRollbackError:
+            continue
+    return await _once(pool, work)
+
+
+async def _once(pool: asyncpg.Pool, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+    async with pool.acquire() as connection, connection.transaction():
+        return await work(connection)
