@@ -48,9 +48,7 @@ def _types(routes: Sequence[Route]) -> list[type[msgspec.Struct]]:
 
 def _operation(route: Route, schema_of: Mapping[type[msgspec.Struct], dict[str, Any]]) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": route.handler.__qualname__.replace("Api.", ".")
-        if hasattr(route.handler, "__qualname__")
-        else "",
+        "operationId": route.handler.__qualname__.replace("Api.", "."),
         "summary": route.summary,
         "tags": [_tag(route.path)],
         "responses": _responses(route, schema_of),
@@ -58,15 +56,11 @@ def _operation(route: Route, schema_of: Mapping[type[msgspec.Struct], dict[str, 
     if parameters := _parameters(route):
         operation["parameters"] = parameters
     if route.body is not None:
-        required = bool(schema_of and _required_fields(route.body))
+        required = any(field.required for field in msgspec.structs.fields(route.body))
         operation["requestBody"] = {"required": required, "content": _json(schema_of[route.body])}
     if route.auth == "session":
         operation["security"] = [{"access_token": []}]
     return operation
-
-
-def _required_fields(kind: type[msgspec.Struct]) -> list[str]:
-    return [field.name for field in msgspec.structs.fields(kind) if field.required]
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:

@@ -8,10 +8,14 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, get_args
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from server.api.asyncapi import asyncapi, frame_type
+from server.app import open_node
+from server.settings import Settings
 from server.socket.messages import ClientFrame, HelloFrame, ServerFrame
 from tests.support.http_api import HttpApi, http_api
+from tests.support.nodes import TOKEN_SECRET
 
 
 @pytest.fixture
@@ -137,3 +141,22 @@ class TestPages:
 
     async def test_nothing_else(self, api: HttpApi) -> None:
         assert (await api.call("GET", "/docs/index.html")).status == 404
+
+
+async def test_a_node_serves_what_it_publishes_and_nothing_more(database_url: str, valkey_url: str) -> None:
+    settings = Settings(database_url=database_url, valkey_url=valkey_url, token_secret=TOKEN_SECRET)
+    async with open_node(settings) as app:
+        served = {
+            (route.resource.canonical, route.method.lower())
+            for route in app.router.routes()
+            if route.resource is not None and route.resource.canonical.startswith("/v1/")
+        }
+        async with TestClient(TestServer(app)) as client:
+            document = await (await client.get("/openapi.json")).json()
+    published = {(path, method) for path, methods in document["paths"].items() for method in methods}
+    sockets = {
+        (channel["address"], method) for channel in asyncapi()["channels"].values() for method in ("get", "head")
+    }
+    assert served - sockets == {(path, method) for path, method in published if path.startswith("/v1/")}
+    for reference in references(document):
+        assert isinstance(resolve(document, reference), dict)
