@@ -141,11 +141,11 @@ class PostgresRequestBook:
         self, connection: asyncpg.Connection, before: Case, after: Case, now: datetime, due: datetime | None
     ) -> None:
         request = after.request
+        if before.request.state is RequestState.ENDED:
+            return  # and a request that was laid to rest is not woken by a late look
         ended = request.state is RequestState.ENDED
         look_at = now + timedelta(seconds=1) if ended else next_look(after, now, self._limits.request)
         changed = request != before.request or after.hungry != before.hungry
-        if ended and not changed:
-            return
         sooner = due is None or look_at < due - MIN_STEP
         if not changed and not sooner:
             return
