@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
@@ -81,7 +82,7 @@ def dev(port: int, nodes: int, data: Path, fresh: bool, demo: bool, lan: bool) -
 
     options = DevOptions(port=port, nodes=nodes, data=data.absolute(), fresh=fresh, demo=demo, lan=lan)
     try:
-        asyncio.run(app.develop(options, click.echo))
+        asyncio.run(app.develop(options, _say))
     except DevError as error:
         raise Failure(str(error)) from error
 
@@ -130,6 +131,12 @@ def bench(arguments: tuple[str, ...]) -> None:
         raise Failure("the benchmarks come with the project's source; run this from a checkout")
     done = subprocess.run([sys.executable, "-m", "tests.bench", *arguments], cwd=root, check=False)
     sys.exit(done.returncode)
+
+
+def _say(line: str) -> None:
+    """Print a line; when nobody reads any more (`eyeline dev | head`), the nodes go on all the same."""
+    with suppress(BrokenPipeError):
+        click.echo(line)
 
 
 def _database_url() -> str:
