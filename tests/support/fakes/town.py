@@ -10,7 +10,7 @@ from matching.help_desk import HelpDesk
 from matching.languages import index_languages
 from matching.model import Offer, OfferOutcome, Request, Tier
 from matching.ports import NewRequest
-from matching.request_rules import RequestLimits
+from matching.request_rules import Event, RequestLimits, step
 from matching.waves import FixedWaves
 from tests.support.fake_index import FakeIndex
 from tests.support.fakes.cases import person
@@ -66,6 +66,16 @@ class Town:
         if there:
             self.book.rows[request_id].seen_at = self.clock.now
         await self.desk.look(request_id)
+
+    async def hang_up(self, request_id: UUID, event: Event, *, tell_desk: bool = True) -> None:
+        """The call of an answered request ends, with this for the request; unless the node dies, the desk hears it."""
+        row = self.book.rows[request_id]
+        row.request = step(row.request, event, self.clock.now, self.limits.request)
+        row.hungry, row.next_look_at = True, self.clock.now
+        for person_id in [p for p, held in self.book.busy.items() if held.request_id == request_id]:
+            del self.book.busy[person_id]
+            if tell_desk and person_id in self.book.people:
+                await self.desk.freed(person_id, self.clock.now)
 
     async def later(self, by_s: float) -> None:
         """Time passes, and the index's clocks with it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from matching.model import OfferOutcome, Request, RequestState
 from matching.ports import WavePlan
-from matching.request_rules import Acceptance
+from matching.request_rules import Acceptance, Event
 from tests.support.fakes.cases import NOON, seconds
 from tests.support.fakes.town import Town
 
@@ -166,7 +165,7 @@ class TestWhoIsNeverAsked:
         request = await town.ask()
         await town.look(request.id)
         assert await town.desk.accept(request.id, Acceptance(winner, UUID(int=1), 1)) is None
-        await _wait_again(town, request.id)
+        await town.hang_up(request.id, Event.RETURNED)
         await town.later(120)
         await town.look(request.id)
         assert town.request(request.id).state is RequestState.WAITING
@@ -198,26 +197,6 @@ class TestWhoIsNeverAsked:
         await town.later(61)
         await town.look(request.id)
         assert set(town.ringing(request.id)) == set(ignoring)
-
-
-async def _wait_again(town: Town, request_id: UUID) -> None:
-    """The call ended in a way that sends the request back to waiting; its people are free again."""
-    row = town.book.rows[request_id]
-    row.request = replace(
-        row.request,
-        state=RequestState.WAITING,
-        epoch=row.request.epoch + 1,
-        returns=row.request.returns + 1,
-        waiting_since=town.clock.now,
-        deadline=town.clock.now + seconds(180),
-        call_id=None,
-        version=row.request.version + 1,
-    )
-    row.hungry = True
-    for person_id in [p for p, held in town.book.busy.items() if held.request_id == request_id]:
-        del town.book.busy[person_id]
-        if person_id in town.book.people:
-            await town.desk.freed(person_id, town.clock.now)
 
 
 class TestNoOvertaking:
