@@ -21,9 +21,16 @@ from server.socket.messages import (
 
 _MESSAGE_ID_CHARS_MAX = 64
 
+
+class _Identified(msgspec.Struct, frozen=True):
+    """Any JSON object, of which only the id matters."""
+
+    id: Any = None
+
+
 _hello = msgspec.json.Decoder(HelloFrame)
 _frames: msgspec.json.Decoder[ClientFrame] = msgspec.json.Decoder(ClientFrame)
-_anything = msgspec.json.Decoder()
+_ids = msgspec.json.Decoder(_Identified)
 _encoder = msgspec.json.Encoder()
 
 
@@ -64,12 +71,9 @@ def decode(text: bytes) -> ClientFrame:
 
 def _bad_message(text: bytes, problem: str) -> Exception:
     try:
-        frame = _anything.decode(text)
+        message_id = _ids.decode(text).id
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return BadFrame()
-    if not isinstance(frame, dict):
-        return BadFrame()
-    message_id = frame.get("id")
     usable = isinstance(message_id, str) and 0 < len(message_id) <= _MESSAGE_ID_CHARS_MAX
     field, what = place_and_problem(problem)
     return BadMessage(message_id if usable else None, what, field)
