@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as DriverConnectionError
@@ -22,6 +23,42 @@ POOL_SIZE = 32
 _SERVER_STATES = frozenset(
     {"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "NOREPLICAS", "MISCONF", "BUSY"}
 )
+
+
+class _Cancellable(AbstractConnection):
+    """A connection that never swallows the cancellation of the task that uses it.
+
+    The driver writes through `asyncio.wait_for`, which in Python 3.11 loses a cancellation that comes in the same turn
+    of the loop as the end of the write (cpython issue 86296): a loop told to stop would then go on for ever.
+    """
+
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+        task = asyncio.current_task()
+        asked_before = task.cancelling() if task is not None else 0
+        await super().send_packed_command(command, check_health)
+        if task is not None and task.cancelling() > asked_before:
+            # The answer will not be read by anyone: whoever used this connection next would take it for theirs.
+            await self.disconnect(nowait=True)
+            raise asyncio.CancelledError
+
+
+class _TcpConnection(_Cancellable, Connection):
+    pass
+
+
+class _TlsConnection(_Cancellable, SSLConnection):
+    pass
+
+
+class _UnixConnection(_Cancellable, UnixDomainSocketConnection):
+    pass
+
+
+_CANCELLABLE: dict[type[AbstractConnection], type[AbstractConnection]] = {
+    Connection: _TcpConnection,
+    SSLConnection: _TlsConnection,
+    UnixDomainSocketConnection: _UnixConnection,
+}
 
 
 def open_valkey(url: str, *, pool_size: int = POOL_SIZE) -> Redis:
@@ -41,6 +78,7 @@ def open_valkey(url: str, *, pool_size: int = POOL_SIZE) -> Redis:
         protocol=2,
         client_name="eyeline",
     )
+    pool.connection_class = _CANCELLABLE[pool.connection_class]
     return Redis.from_pool(pool)
 
 
