@@ -48,6 +48,7 @@ from infra.valkey.mailboxes import ValkeyMailboxes
 from infra.valkey.negotiations import ValkeyNegotiations
 from matching.asking import AskingLimits
 from matching.help_desk import HelpDesk
+from matching.ports import IndexUnavailable
 from matching.request_rules import RequestLimits
 from matching.waves import FixedWaves
 from server.accounts import AdminRole
@@ -72,13 +73,14 @@ from server.routing import BODY_BYTES_MAX, Boundary, Route
 from server.settings import Settings
 from server.socket.endpoint import PATH, SocketEndpoint
 from server.socket.frames import Frames
-from server.socket.hub import Hub
+from server.socket.hub import SESSION_ENDED, Hub
 from server.socket.reading import Services
 from server.socket.rules import SocketRules
 from server.tasks import Errands
 from server.telling import Telling
 from signaling.call_rules import CallLimits
 from signaling.model import Call
+from signaling.ports import CarrierUnavailable
 from signaling.switchboard import Switchboard
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
@@ -186,11 +188,8 @@ class Node:
         ]
 
     async def _session_ended(self, session_id: UUID) -> None:
-        """Whoever still holds its socket loses it; soon, because the end is committed, with Valkey or without."""
-        self.errands.start("end of a session", self._take_mailbox(session_id))
-
-    async def _take_mailbox(self, session_id: UUID) -> None:
-        await self.mailboxes.release(await self.mailboxes.claim(session_id, resume=None))
+        """Whoever still holds its socket closes it; soon, because the end is committed, with Valkey or without."""
+        self.errands.start("end of a session", self.mailboxes.send_unnumbered(session_id, SESSION_ENDED))
 
     def loops(self) -> list[Loop]:
         """What runs as long as the node does."""
@@ -212,7 +211,7 @@ async def open_node(settings: Settings) -> AsyncIterator[web.Application]:
 
 
 def _application(settings: Settings, node: Node) -> web.Application:
-    reports = FailureReports(OUTAGES)
+    reports = FailureReports((*OUTAGES, CarrierUnavailable, IndexUnavailable))
     app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[reports.middleware])
     routes = node.routes(settings)
     Boundary(node.authenticator, node.limiter).register(app, routes)

@@ -64,6 +64,7 @@ class HelpApi:
                 self.current,
                 reply=RequestReply,
                 role="requester",
+                errors=("not_found",),
                 summary="My request that has not ended",
             ),
             Route("GET", one, self.get, reply=RequestReply, role="requester", summary="One of my requests"),

@@ -30,6 +30,9 @@ RESETS_AT_ONCE = 32
 
 Work = Callable[[], Awaitable[None]]
 
+SESSION_ENDED = b'{"type":"session_ended"}'
+"""From node to node, never to a client: whoever holds the socket of this session closes it."""
+
 _log = structlog.get_logger()
 
 
@@ -220,6 +223,8 @@ class Hub:
     def _deliver_to(self, connection: Connection, delivery: Delivery) -> None:
         if delivery.message is None:
             connection.close(Close.SESSION_TAKEN_OVER)
+        elif delivery.message == SESSION_ENDED:
+            connection.close(Close.UNAUTHORIZED)
         elif delivery.seq is None:
             if connection.welcomed:
                 connection.push(delivery.message)
