@@ -33,10 +33,12 @@ UPDATE sessions SET ready = false WHERE id = $1 AND ready
 UPDATE sessions SET seen_at = eyeline_now() WHERE id = ANY ($1::uuid[]) AND ended_at IS NULL
 
 -- name: forget_silent
-UPDATE sessions SET ready = false
-WHERE id IN (SELECT id FROM sessions WHERE ready AND ended_at IS NULL AND seen_at < eyeline_now() - $1::interval
-             LIMIT 500 FOR UPDATE SKIP LOCKED)
-RETURNING user_id
+WITH silent AS MATERIALIZED (
+    SELECT id FROM sessions WHERE ready AND ended_at IS NULL AND seen_at < eyeline_now() - $1::interval
+    LIMIT 500 FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE sessions s SET ready = false FROM silent WHERE s.id = silent.id
+RETURNING s.user_id
 
 -- name: keep_partitions
 SELECT eyeline_keep_offer_partitions(7, 35)

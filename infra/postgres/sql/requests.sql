@@ -101,14 +101,20 @@ WHERE id = $1
 UPDATE requests SET hungry = true WHERE id = $1 AND NOT hungry AND state = 'waiting'
 
 -- name: due
-UPDATE requests
+WITH claimed AS MATERIALIZED (
+    -- The clock as a subquery, read once: an index cannot be searched by a volatile function.
+    SELECT id FROM requests WHERE next_look_at <= (SELECT eyeline_now()) ORDER BY next_look_at LIMIT $1
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE requests r
 SET next_look_at = eyeline_now() + CASE WHEN state = 'in_call' THEN interval '3 seconds' ELSE interval '1 second' END
-WHERE id IN (SELECT id FROM requests WHERE next_look_at <= eyeline_now() ORDER BY next_look_at LIMIT $1
-             FOR UPDATE SKIP LOCKED)
-RETURNING id
+FROM claimed WHERE r.id = claimed.id
+RETURNING r.id
 
 -- name: look_now
-UPDATE requests SET next_look_at = eyeline_now() WHERE state = 'waiting'
+-- One that is locked is being decided on, which is a look's work; and a frozen node must not hold up all the others.
+UPDATE requests SET next_look_at = eyeline_now()
+WHERE id IN (SELECT id FROM requests WHERE state = 'waiting' FOR NO KEY UPDATE SKIP LOCKED)
 
 -- name: exclusions
 SELECT CASE WHEN p.low = r.requester_id THEN p.high ELSE p.low END AS person_id
