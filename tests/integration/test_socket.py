@@ -13,6 +13,7 @@ import pytest
 from infra.valkey.connection import open_valkey
 from server.auth import Suspended
 from server.socket.conversation import FrameError
+from server.socket.hub import SESSION_ENDED
 from signaling.ports import CarrierUnavailable
 from tests.support.engines import Engines, freeze, thaw
 from tests.support.socket_nodes import (
@@ -634,6 +635,12 @@ class TestTokens:
         client = await node.enter(caller())
         await client.say("token", {"token": node.tokens.issue(Suspended(client.who))})
         assert await client.end() == 4403
+
+    async def test_a_session_that_ended_elsewhere_closes(self, sockets: Sockets, node: SocketNode) -> None:
+        other = await sockets.node()
+        client = await other.enter(caller())
+        await node.mailboxes.send_unnumbered(client.who.session_id, SESSION_ENDED)
+        assert await client.end() == 4401
 
     async def test_not_during_a_call_nor_in_the_minute_after(self, sockets: Sockets) -> None:
         node = await sockets.node(heartbeat_s=0.1, after_call_s=0.5)
