@@ -153,7 +153,7 @@ class Node:
         calls = PostgresCallBook(pool, request_follows_call(limits.request), limits.call, limits.asking.wrap_up)
         negotiations = ValkeyNegotiations(valkey, library)
         switchboard = Switchboard(calls, self.mailboxes, negotiations, telling, on_call_ended, limits.call)
-        self.desk = Desk(self.help_desk, switchboard, book, telling, ice, self.errands)
+        self.desk = Desk(self.help_desk, switchboard, book, telling, ice, self.errands, self.clock)
         self.tokens = AccessTokens(settings.token_secret, settings.access_token_s)
         self.authenticator = Authenticator(self.tokens, self.accounts, self.presence.seen)
         frames = Frames(self.desk, self.presence, telling, OUTAGES)

@@ -10,6 +10,13 @@ from matching.request_rules import Event, RequestLimits, event_of_call_end, step
 from signaling.model import Call, CallState
 
 
+def event_of_end(call: Call) -> Event:
+    """What the end of this call is to its request."""
+    assert call.end_reason is not None
+    by = call.ended_by.value if call.ended_by else None
+    return event_of_call_end(call.end_reason, by, call.connected_at is not None)
+
+
 def request_follows_call(limits: RequestLimits) -> Callable[[Request, Call, Call, datetime], Request]:
     """The rule run inside the transaction that changes a call, on the request it belongs to."""
 
@@ -17,10 +24,7 @@ def request_follows_call(limits: RequestLimits) -> Callable[[Request, Call, Call
         if after.epoch != request.epoch or before.state is CallState.ENDED:
             return request
         if after.state is CallState.ENDED:
-            assert after.end_reason is not None
-            by = after.ended_by.value if after.ended_by else None
-            had_media = after.connected_at is not None
-            return step(request, event_of_call_end(after.end_reason, by, had_media), now, limits)
+            return step(request, event_of_end(after), now, limits)
         if before.connected_at is None and after.connected_at is not None:
             return step(request, Event.CONNECTED, now, limits)
         return request

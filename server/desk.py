@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -9,8 +10,9 @@ from uuid import UUID
 from matching.help_desk import HelpDesk, Refusal
 from matching.model import Request
 from matching.ports import NotFound, OpenOffer, RequestBook
-from matching.request_rules import Acceptance
+from matching.request_rules import Acceptance, Event
 from server.auth import Caller
+from server.consequences import event_of_end
 from server.ice import IceAnswer, IceServers
 from server.presenting import call_view
 from server.tasks import Errands
@@ -39,6 +41,7 @@ class Desk:
         telling: Telling,
         ice: IceServers,
         errands: Errands,
+        clock: Callable[[], datetime],
     ) -> None:
         self.help_desk = help_desk
         self.switchboard = switchboard
@@ -46,6 +49,7 @@ class Desk:
         self._telling = telling
         self._ice = ice
         self._errands = errands
+        self._clock = clock
         self._looks: dict[UUID, bool] = {}
         """Requests with a look on its way -> whether to look once more after it."""
 
@@ -107,11 +111,11 @@ class Desk:
         call = await self.switchboard.of_epoch(request_id, epoch)
         if call is None:
             raise NotFound
-        return await self.call_view_of(call, Side.VOLUNTEER)
+        return self.call_view_of(call, Side.VOLUNTEER)
 
     async def open_offers(self, caller: Caller) -> tuple[datetime, list[OpenOffer]]:
         """The offers open for the caller now, and the clock they are counted against."""
-        return await self._book.now(), await self._book.open_offers(caller.user_id)
+        return self._clock(), await self._book.open_offers(caller.user_id)
 
     async def decline(self, caller: Caller, request_id: UUID, epoch: int) -> None:
         """Not now; somebody else is looked for at once. Raises `NotFound`."""
@@ -127,24 +131,24 @@ class Desk:
 
     # -- the call -----------------------------------------------------------------------------------------------------
 
-    async def call_view_of(self, call: Call, side: Side) -> CallView:
+    def call_view_of(self, call: Call, side: Side) -> CallView:
         """The call as this side sees it, with credentials of now."""
-        return call_view(call, side, self._ice, await self._book.now())
+        return call_view(call, side, self._ice, self._clock())
 
     async def call_for(self, caller: Caller, call_id: UUID) -> CallView:
         """The caller's call. Raises `NoSuchCall`."""
-        return await self._seen_by(caller, await self.switchboard.get(call_id, caller.user_id))
+        return self._seen_by(caller, await self.switchboard.get(call_id, caller.user_id))
 
     async def live_call(self, caller: Caller) -> CallView | None:
         """The call this very session is in."""
         call = await self.switchboard.live_of_person(caller.user_id)
         if call is None or call.side_of_session(caller.session_id) is None:
             return None
-        return await self._seen_by(caller, call)
+        return self._seen_by(caller, call)
 
     async def end_call(self, caller: Caller, call_id: UUID, reason: EndReason) -> CallView:
         """Hang up. Raises `NoSuchCall`."""
-        return await self._seen_by(caller, await self.switchboard.end(call_id, caller.user_id, reason))
+        return self._seen_by(caller, await self.switchboard.end(call_id, caller.user_id, reason))
 
     async def take_call(self, caller: Caller, call_id: UUID) -> CallView:
         """Move the caller's side of the call to this session. Raises `NoSuchCall`."""
@@ -152,12 +156,12 @@ class Desk:
         side = call.side_of_person(caller.user_id)
         if moved_from is not None and side is not None:
             await self._telling.moved(call, side, moved_from)
-        return await self._seen_by(caller, call)
+        return self._seen_by(caller, call)
 
     async def rejoin_call(self, caller: Caller, call_id: UUID, attempt: int) -> CallView:
         """Both sides build anew. Raises `NoSuchCall`, `CallRefused`."""
         await self.switchboard.get(call_id, caller.user_id)
-        return await self._seen_by(caller, await self.switchboard.rejoin(call_id, caller.session_id, attempt))
+        return self._seen_by(caller, await self.switchboard.rejoin(call_id, caller.session_id, attempt))
 
     async def ice_for(self, caller: Caller, call_id: UUID) -> IceAnswer:
         """Fresh ICE servers for the caller's side of a living call. Raises `NoSuchCall`."""
@@ -165,7 +169,7 @@ class Desk:
         side = call.side_of_person(caller.user_id)
         if side is None or call.state is CallState.ENDED:
             raise NoSuchCall
-        return self._ice.for_side(call.id, side, await self._book.now())
+        return self._ice.for_side(call.id, side, self._clock())
 
     async def avoid(self, caller: Caller, call_id: UUID) -> None:
         """Never match the caller with the other side of this call again. Raises `NoSuchCall`."""
@@ -174,13 +178,14 @@ class Desk:
         assert side is not None
         await self._book.avoid(caller.user_id, call.end(side.other).person_id)
 
-    async def _seen_by(self, caller: Caller, call: Call) -> CallView:
+    def _seen_by(self, caller: Caller, call: Call) -> CallView:
         side = call.side_of_person(caller.user_id)
         if side is None:
             raise NoSuchCall
-        return await self.call_view_of(call, side)
+        return self.call_view_of(call, side)
 
     async def on_call_ended(self, call: Call, now: datetime) -> None:
-        """People are free again, and a request that went back to waiting is looked at."""
+        """The volunteer is free again, and a request that went back to waiting is looked at."""
         await self.help_desk.freed(call.volunteer.person_id, now)
-        self.look_soon(call.request_id)
+        if event_of_end(call) is Event.RETURNED:
+            self.look_soon(call.request_id)
