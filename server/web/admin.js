@@ -1,6 +1,7 @@
 /** The admin's live page: the queue as the server pushes it each second, or, without the feed, as it is asked for. */
 import { Account } from "./lib/account.js";
 import { ApiError } from "./lib/api.js";
+import { expose } from "./lib/expose.js";
 import { Page } from "./lib/page.js";
 import { EyelineSocket } from "./lib/socket.js";
 import { duration, languageName, locale, say } from "./lib/words.js";
@@ -15,14 +16,17 @@ class AdminPage {
   #asking = null;
 
   start() {
-    window.eyeline = { socket: this.#feed, call: null, pc: null };
+    expose(this.#feed);
     this.#account.on("user", () => this.#begin());
     this.#account.on("signed_out", () => this.#stop());
     this.#account.on("trouble", (words) => this.#problem(words));
     this.#feed.on("queue", (queue) => this.#show(queue));
     this.#feed.on("state", (state, reason) => this.#connection(state, reason));
     this.#page.onClick("retry", () => this.#begin());
-    this.#pause.addEventListener("change", () => this.#page.speak(say(this.#pause.checked ? "admin_paused" : "admin_live", { time: time(new Date()) })));
+    this.#pause.addEventListener("change", () => {
+      const key = this.#pause.checked ? "admin_paused" : "admin_live";
+      this.#page.speak(say(key, { time: time(new Date()) }));
+    });
     return this.#account.begin();
   }
 
@@ -82,7 +86,8 @@ class AdminPage {
     put("answer-p95", seconds(p95));
     put("answers-counted", say("answers_counted", { count }));
     fill("waiting", queue.waiting, "nobody_waits", (row) => [row.language, row.count, duration(row.oldest_wait_s)]);
-    fill("volunteers", queue.volunteers ?? [], queue.volunteers ? "no_volunteers" : "volunteers_unknown", (row) => [row.language, row.hot, row.reachable]);
+    const nobody = queue.volunteers ? "no_volunteers" : "volunteers_unknown";
+    fill("volunteers", queue.volunteers ?? [], nobody, (row) => [row.language, row.hot, row.reachable]);
   }
 }
 

@@ -1,20 +1,22 @@
 /** The requester's page: one button, and true words about what happens after it. */
 import { Account } from "./lib/account.js";
 import { ApiError, NetworkError } from "./lib/api.js";
+import { Asking } from "./lib/asking.js";
 import { Calls } from "./lib/calls.js";
 import { CallView } from "./lib/call_view.js";
-import { uuid7 } from "./lib/ids.js";
+import { fulfil } from "./lib/camera_wishes.js";
+import { expose } from "./lib/expose.js";
 import { LinkWords } from "./lib/link_words.js";
 import { LocalMedia } from "./lib/local_media.js";
 import { Page, show } from "./lib/page.js";
+import { isNewer } from "./lib/request_order.js";
 import { EyelineSocket } from "./lib/socket.js";
+import { Troubles } from "./lib/troubles.js";
 import { Waiting } from "./lib/waiting.js";
 import { say } from "./lib/words.js";
 
 const BACK_TO_REST_MS = 6000;
-const PERMISSION_WORDS_AFTER_MS = 600;
 const WISH_SHOWN_MS = 10_000;
-const STATES = ["waiting", "connecting", "in_call", "ended"];
 
 class RequesterPage {
   #page = new Page();
@@ -25,37 +27,24 @@ class RequesterPage {
   #calls = new Calls({ socket: this.#socket, api: this.#api, media: this.#media, prepare: (view) => this.#prepare(view) });
   #view = new CallView(this.#page, this.#media);
   #waiting = new Waiting(this.#page);
+  #troubles = new Troubles(this.#page, this.#account.session);
   #link = new LinkWords(this.#page, "volunteer", () => say(this.#wordsInCall("connected", true)));
   #request = null;
-  #mode = "video";
-  #key = null;
+  #asking = new Asking(this.#api, this.#media);
   #lastCallId = null;
   #restTimer = null;
   #said = "";
 
   start() {
-    this.#expose();
+    expose(this.#socket, this.#calls);
     this.#listenToPerson();
+    this.#listenToAsking();
     this.#listenToServer();
     this.#account.on("user", () => this.#socket.start());
     this.#account.on("signed_out", () => this.#reset());
-    this.#account.on("trouble", (words) => this.#problem(words, []));
+    this.#account.on("trouble", (words) => this.#troubles.show(words));
     this.#media.on("lost", (kind) => this.#reopen(kind));
     return this.#account.begin();
-  }
-
-  /** For tests and the curious: what is live, to look at. */
-  #expose() {
-    const page = this;
-    window.eyeline = {
-      socket: this.#socket,
-      get call() {
-        return page.#calls.current;
-      },
-      get pc() {
-        return page.#calls.current?.pc ?? null;
-      },
-    };
   }
 
   #listenToPerson() {
@@ -85,67 +74,37 @@ class RequesterPage {
 
   // Asking.
 
-  async #help(mode) {
-    if (this.#page.state === "asking-permission") return;
-    clearTimeout(this.#restTimer);
-    this.#mode = mode;
-    this.#key = uuid7();
-    this.#page.sounds.unlock().catch(() => {}); // silence is no reason not to ask
-    if (await this.#openMedia()) await this.#ask();
+  #listenToAsking() {
+    const asking = this.#asking;
+    asking.on("asking", () => this.#page.enter("asking-permission", say("asking_permission"), { quiet: true }));
+    asking.on("slow", () => this.#page.speak(say("asking_permission")));
+    asking.on("silent", (problem) => this.#page.notice(problem ? say("no_microphone_continue") : null));
+    asking.on("asked", (request) => this.#take(request));
+    asking.on("no_media", (problem) => this.#mediaProblem(problem));
+    asking.on("refused", (error) => this.#notAsked(error));
   }
 
-  /** Gives whether there is what this request needs. Only a question that truly waits for an answer is announced. */
-  async #openMedia() {
-    this.#page.enter("asking-permission", say("asking_permission"), { quiet: true });
-    const words = setTimeout(() => this.#page.speak(say("asking_permission")), PERMISSION_WORDS_AFTER_MS);
-    try {
-      const silent = this.#mode === "video" ? await this.#media.openCamera() : await this.#media.openMicrophone();
-      this.#page.notice(silent ? say("no_microphone_continue") : null);
-      return true;
-    } catch (problem) {
-      this.#mediaProblem(problem);
-      return false;
-    } finally {
-      clearTimeout(words);
-    }
+  #help(mode) {
+    clearTimeout(this.#restTimer);
+    this.#page.sounds.unlock().catch(() => {}); // silence is no reason not to ask
+    this.#asking.begin(mode);
+  }
+
+  async #retry() {
+    this.#page.sounds.unlock().catch(() => {});
+    if (!this.#isOpen()) this.#asking.again();
+    else if (await this.#asking.openMedia()) this.#show();
   }
 
   #mediaProblem({ kind, reason }) {
     const actions = kind === "camera" && reason !== "insecure" ? ["retry", "voice-only"] : ["retry"];
     if (this.#isOpen()) actions.push("give-up");
-    this.#problem(say(`${kind}_${reason}`), actions);
+    this.#troubles.show(say(`${kind}_${reason}`), actions);
   }
 
-  async #ask() {
-    const body = this.#mode === "video" ? {} : { mode: this.#mode };
-    try {
-      const headers = { "Idempotency-Key": this.#key };
-      const { request } = await this.#api.post("/v1/requests", body, { headers, repeatable: true });
-      this.#take(request);
-    } catch (error) {
-      await this.#notAsked(error);
-    }
-  }
-
-  async #notAsked(error) {
-    if (error.code === "request_open") {
-      const { request } = error.details.request ? error.details : await this.#api.get("/v1/requests/current");
-      this.#take(request);
-      return;
-    }
+  #notAsked(error) {
     this.#media.close();
-    this.#problem(whyNotAsked(error), ["retry"]);
-  }
-
-  /** The same wish again: with the same key while it is not known whether the server heard it. */
-  async #retry() {
-    if (this.#isOpen()) {
-      if (await this.#openMedia()) this.#show();
-      return;
-    }
-    if (!this.#key || this.#request?.state === "ended") this.#key = uuid7();
-    this.#page.sounds.unlock().catch(() => {});
-    if (await this.#openMedia()) await this.#ask();
+    this.#troubles.show(whyNotAsked(error), ["retry"]);
   }
 
   // What the server says of the request.
@@ -160,7 +119,7 @@ class RequesterPage {
     if (request) this.#take(request);
     else if (this.#isOpen()) this.#missedEnd();
     else if (["loading", "signed-out", "problem"].includes(this.#page.state)) this.#rest();
-    if (this.#isOpen() && this.#mode === "video" && !this.#media.video) this.#reopen("video");
+    if (this.#isOpen() && this.#asking.mode === "video" && !this.#media.video) this.#reopen("video");
     return undefined;
   }
 
@@ -168,7 +127,7 @@ class RequesterPage {
   #elsewhere(request) {
     this.#request = request;
     this.#waiting.stop();
-    this.#problem(say("elsewhere"), ["move-here"]);
+    this.#troubles.show(say("elsewhere"), ["move-here"]);
   }
 
   async #moveHere() {
@@ -196,7 +155,7 @@ class RequesterPage {
     if (!isNewer(request, this.#request)) return;
     const before = this.#request;
     this.#request = request;
-    this.#mode = request.mode;
+    this.#asking.mode = request.mode;
     if (request.state === "ended") {
       this.#outcome(request);
       return;
@@ -209,7 +168,7 @@ class RequesterPage {
   /** One place decides what an open request looks like; everything that changes calls it. */
   #show() {
     const call = this.#calls.current;
-    if (!this.#isOpen() || ["stopped"].includes(this.#socket.state)) return;
+    if (!this.#isOpen() || this.#socket.state === "stopped") return;
     this.#page.stayAwake(true);
     if (this.#request.state === "waiting" && !call) this.#showWaiting();
     else if (["connected", "reconnecting"].includes(call?.view.state)) this.#showCall(call);
@@ -242,7 +201,7 @@ class RequesterPage {
   #wordsInCall(key, first) {
     if (key === "reconnecting") return "reconnecting";
     if (!first) return "connected_again";
-    return this.#mode === "video" ? "connected_requester" : "connected_voice";
+    return this.#asking.mode === "video" ? "connected_requester" : "connected_voice";
   }
 
   #sayOnce(state, about, words = say("someone_answered")) {
@@ -253,6 +212,7 @@ class RequesterPage {
   }
 
   #outcome({ outcome }) {
+    this.#asking.settled();
     this.#waiting.stop();
     this.#calls.drop();
     this.#media.close();
@@ -284,20 +244,8 @@ class RequesterPage {
     call.on("control", (wish) => this.#control(wish));
   }
 
-  /** A wish of the volunteer about the camera: said aloud, and done where the device can. */
-  async #control({ name, value }) {
-    let key = "photo_wish";
-    if (name === "torch") key = (await this.#tried(this.#media.setTorch(value))) ? `torch_${value ? "on" : "off"}` : "torch_missing";
-    else if (name === "zoom") key = (await this.#tried(this.#media.setZoom(value))) ? "zoom_changed" : "zoom_missing";
-    this.#page.notice(say(key), { forMs: WISH_SHOWN_MS });
-  }
-
-  async #tried(promise) {
-    try {
-      return await promise;
-    } catch {
-      return false;
-    }
+  async #control(wish) {
+    this.#page.notice(say(await fulfil(this.#media, wish)), { forMs: WISH_SHOWN_MS });
   }
 
   async #end(reason) {
@@ -337,7 +285,7 @@ class RequesterPage {
     this.#link.stop();
     this.#page.notice(null);
     this.#view.clear();
-    if (view.end_reason === "moved") this.#problem(say("moved"), ["move-here"]);
+    if (view.end_reason === "moved") this.#troubles.show(say("moved"), ["move-here"]);
   }
 
   async #avoid() {
@@ -375,26 +323,16 @@ class RequesterPage {
     this.#page.networkSettled();
     if (reason === "closed") return;
     this.#waiting.stop();
-    if (reason === "signed_out") this.#account.session.signOut();
-    else if (reason === "taken_over") {
-      this.#calls.startAnew();
-      this.#media.close();
-      this.#problem(say("taken_over"), ["use-here"]);
-    } else if (reason === "suspended") this.#problem(say("suspended"), []);
-    else this.#problem(say("connection_refused"), ["use-here"]);
+    this.#calls.startAnew();
+    this.#view.clear();
+    this.#media.close();
+    this.#troubles.stopped(reason);
   }
 
   #useHere() {
     this.#page.status(say("connecting_server"));
     if (this.#socket.state === "stopped") this.#socket.useHere();
     else this.#rest();
-  }
-
-  #problem(words, actions) {
-    this.#page.stayAwake(false);
-    for (const id of ["retry", "voice-only", "use-here", "move-here", "give-up"]) show(id, actions.includes(id));
-    this.#page.enter("problem", words, { urgent: true });
-    this.#page.sounds.play("trouble");
   }
 
   #rest() {
@@ -414,15 +352,6 @@ class RequesterPage {
     this.#media.close();
     this.#request = null;
   }
-}
-
-/** Whether `request` says something later than `known`: an HTTP reply may be overtaken by the socket. */
-function isNewer(request, known) {
-  if (!known || known.id !== request.id) return !known || known.state === "ended" || request.state !== "ended";
-  if (known.state === "ended") return false;
-  if (request.epoch !== known.epoch) return request.epoch > known.epoch;
-  const [now, before] = [STATES.indexOf(request.state), STATES.indexOf(known.state)];
-  return now === before ? request.asked >= known.asked : now > before;
 }
 
 function whyNotAsked(error) {

@@ -4,6 +4,7 @@ import { ApiError, NetworkError } from "./lib/api.js";
 import { pause } from "./lib/backoff.js";
 import { Calls } from "./lib/calls.js";
 import { CallView } from "./lib/call_view.js";
+import { expose } from "./lib/expose.js";
 import { HoursEditor } from "./lib/hours_editor.js";
 import { LanguagesEditor } from "./lib/languages_editor.js";
 import { LinkWords } from "./lib/link_words.js";
@@ -12,6 +13,7 @@ import { Page, show } from "./lib/page.js";
 import { Readiness } from "./lib/readiness.js";
 import { Ring } from "./lib/ring.js";
 import { EyelineSocket } from "./lib/socket.js";
+import { Troubles } from "./lib/troubles.js";
 import { hasWord, say } from "./lib/words.js";
 
 const TOLD_WITHIN_MS = 2_000;
@@ -27,6 +29,7 @@ class VolunteerPage {
   #view = new CallView(this.#page, this.#media);
   #readiness = new Readiness(this.#socket, () => this.#isBusy());
   #ring = new Ring(this.#page);
+  #troubles = new Troubles(this.#page, this.#account.session);
   #languages = new LanguagesEditor(this.#page, this.#api);
   #hours = new HoursEditor(this.#page, this.#api);
   #link = new LinkWords(this.#page, "requester", () => say("connected_volunteer"));
@@ -36,28 +39,14 @@ class VolunteerPage {
   #thanksTimer = null;
 
   start() {
-    this.#expose();
+    expose(this.#socket, this.#calls);
     this.#listenToPerson();
     this.#listenToServer();
     this.#account.on("user", (user) => this.#arrived(user));
     this.#account.on("signed_out", () => this.#reset());
-    this.#account.on("trouble", (words) => this.#problem(words));
+    this.#account.on("trouble", (words) => this.#troubles.show(words));
     this.#media.on("lost", () => this.#openMicrophone());
     return this.#account.begin();
-  }
-
-  /** For tests and the curious: what is live, to look at. */
-  #expose() {
-    const page = this;
-    window.eyeline = {
-      socket: this.#socket,
-      get call() {
-        return page.#calls.current;
-      },
-      get pc() {
-        return page.#calls.current?.pc ?? null;
-      },
-    };
   }
 
   #listenToPerson() {
@@ -312,15 +301,7 @@ class VolunteerPage {
     this.#calls.startAnew();
     this.#view.clear();
     this.#media.close();
-    if (reason === "signed_out") this.#account.session.signOut();
-    else if (reason === "suspended") this.#problem(say("suspended"));
-    else this.#problem(say(reason === "taken_over" ? "taken_over" : "connection_refused"), ["use-here"]);
-  }
-
-  #problem(words, actions = []) {
-    this.#page.stayAwake(false);
-    show("use-here", actions.includes("use-here"));
-    this.#page.enter("problem", words, { urgent: true });
+    this.#troubles.stopped(reason);
   }
 
   #reset() {

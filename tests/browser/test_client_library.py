@@ -74,8 +74,8 @@ class TestSocket:
 
     async def test_the_acknowledgement_rides_on_another_frame(self, signed_in: Page, scripted: ScriptedServer) -> None:
         socket = await scripted.welcomed()
+        await signed_in.evaluate("void window.socket.on('chat', () => window.socket.send('ready', { ready: true }))")
         await socket.say("chat", {"n": 1})
-        await signed_in.evaluate("void window.socket.send('ready', { ready: true })")
         frame = await socket.next()
         assert (frame["type"], frame["ack"]) == ("ready", 1)
 

@@ -69,6 +69,11 @@ export class Call extends Emitter {
     return this.#peer?.pc ?? null;
   }
 
+  /** Whether the other side was heard or seen in the last `ms`. */
+  receivedWithin(ms) {
+    return this.#peer?.receivedWithin(ms) ?? false;
+  }
+
   /** The server's newer view of this call. An older one (an HTTP reply overtaken by the socket) changes nothing. */
   update(view) {
     if (this.#closed || view.attempt < this.view.attempt || this.ended) return;

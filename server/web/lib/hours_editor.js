@@ -69,7 +69,8 @@ export class HoursEditor {
     week.append(...boxes);
     const times = document.createElement("div");
     times.className = "row";
-    times.append(timeField("from", say("from"), from), timeField("to", say("to"), to === "24:00" ? "00:00" : to), this.#remover(row));
+    const end = to === "24:00" ? "00:00" : to;
+    times.append(timeField("from", say("from"), from), timeField("to", say("to"), end), this.#remover(row));
     row.append(legend, week, times);
     return row;
   }

@@ -6,6 +6,7 @@
 import { say } from "./words.js";
 
 const HEALS_UNSAID_MS = 1500;
+const SILENT_MS = 2500;
 
 export class LinkWords {
   #page;
@@ -14,6 +15,7 @@ export class LinkWords {
   #away = false;
   #broken = false;
   #timer = null;
+  #silence = null;
 
   /** `other` is the other side (`requester` | `volunteer`); `usual()` gives the words of a call in which all is well. */
   constructor(page, other, usual) {
@@ -30,6 +32,7 @@ export class LinkWords {
 
   stop() {
     clearTimeout(this.#timer);
+    clearTimeout(this.#silence);
     this.#away = this.#broken = false;
   }
 
@@ -41,10 +44,12 @@ export class LinkWords {
   }
 
   #peer(call, state) {
+    clearTimeout(this.#silence);
     this.#away = state === "away";
-    const flows = call.pc?.connectionState === "connected";
+    const flows = call.receivedWithin(SILENT_MS);
     if (state === "paused") this.#tell(say(`peer_paused_${this.#other}`));
-    else if (this.#away && !flows) this.#trouble();
+    else if (this.#away) this.#silence = setTimeout(() => call.receivedWithin(SILENT_MS) || this.#trouble(), SILENT_MS);
+    else if (state === "back" && this.#broken && flows) this.#well();
     else if (state === "back" && this.#broken) this.#tell(say(`peer_back_${this.#other}`));
   }
 

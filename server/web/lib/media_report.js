@@ -39,6 +39,11 @@ export class MediaReport {
     return { audio: this.#receivers.audio.runs, video: this.#receivers.video.runs };
   }
 
+  /** Whether anything came in the last `ms`; measured once a second, so a little late. */
+  receivedWithin(ms) {
+    return Object.values(this.#receivers).some((flow) => flow.grewWithin(ms));
+  }
+
   async #look() {
     clearTimeout(this.#timer);
     if (this.#stopped) return;
@@ -101,6 +106,10 @@ class Flow {
   #count = 0;
   #grewAt = -Infinity;
   runs = false;
+
+  grewWithin(ms) {
+    return performance.now() - this.#grewAt < ms;
+  }
 
   measured(count = 0, now) {
     if (count !== this.#count) this.#grewAt = now;

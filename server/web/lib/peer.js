@@ -51,6 +51,10 @@ export class Peer extends Emitter {
     return this.pc.connectionState === "connected";
   }
 
+  receivedWithin(ms) {
+    return this.#report.receivedWithin(ms);
+  }
+
   /** A `description` or `candidate` of this attempt. */
   receive(type, data) {
     return this.#negotiator.receive(type, data);

@@ -8,24 +8,22 @@
  * `state` (`connecting` | `online` | `waiting` | `stopped`, reason?) — reasons: signed_out, suspended, taken_over,
  * bad_frame, frame_too_large, closed.
  */
-import { ApiError, NetworkError } from "./api.js";
+import { ApiError } from "./api.js";
 import { Backoff } from "./backoff.js";
 import { afterClose } from "./close_codes.js";
 import { Emitter } from "./emitter.js";
 import { Heartbeat } from "./heartbeat.js";
 import { uuid7 } from "./ids.js";
+import { Inbox } from "./inbox.js";
+import { onNetworkHints } from "./network_hints.js";
 import { FrameError, Outbox } from "./outbox.js";
+import { TokenRenewal } from "./token_renewal.js";
 
 export const SUBPROTOCOL = "eyeline.v1";
 
 const OPENING_MS = 10_000;
 const ACK_AFTER_MS = 150;
 const STEADY_MS = 10_000;
-const RENEW_BEFORE_MS = 60_000;
-const RENEW_AGAIN_MS = 5_000;
-
-/** At or below the snapshot's seq these are already in the snapshot, and change nothing. */
-const STATE_TYPES = new Set(["request", "progress", "offer", "call", "standby", "someone_free"]);
 
 export class EyelineSocket extends Emitter {
   #url;
@@ -34,14 +32,12 @@ export class EyelineSocket extends Emitter {
   #backoff;
   #outbox = new Outbox();
   #heartbeat;
+  #renewal;
 
   #ws = null;
   #state = "stopped";
   #reason = "closed";
-  #incarnation = null;
-  #seq = 0;
-  #snapshotSeq = 0;
-  #acked = 0;
+  #inbox = new Inbox();
   #clockOffsetMs = 0;
   #maxFrameBytes = 64 * 1024;
   #renewedSinceWelcome = false;
@@ -52,7 +48,6 @@ export class EyelineSocket extends Emitter {
   #reconnectTimer = null;
   #steadyTimer = null;
   #ackTimer = null;
-  #tokenTimer = null;
   #stopListening = () => {};
 
   /**
@@ -64,6 +59,7 @@ export class EyelineSocket extends Emitter {
     this.#url = new URL(path, location.href);
     this.#url.protocol = this.#url.protocol === "https:" ? "wss:" : "ws:";
     this.#session = session;
+    this.#renewal = new TokenRenewal(session);
     this.#feed = feed;
     this.#backoff = new Backoff(random);
     this.#heartbeat = new Heartbeat({ ping: () => this.#ping(), dead: () => this.#lose() });
@@ -92,7 +88,7 @@ export class EyelineSocket extends Emitter {
 
   /** After 4409 the person chose this tab: take the session back. A page that was away starts from the snapshot. */
   useHere() {
-    this.#incarnation = null;
+    this.#inbox.forget();
     this.start();
   }
 
@@ -138,9 +134,9 @@ export class EyelineSocket extends Emitter {
 
   #hello(ws) {
     if (ws !== this.#ws) return;
-    const resume = this.#incarnation ? { incarnation: this.#incarnation, seq: this.#seq } : undefined;
-    this.#acked = this.#seq;
-    this.#write({ type: "hello", data: { token: this.#session.accessToken ?? "", device_id: this.#session.deviceId, resume } });
+    const resume = this.#feed ? undefined : this.#inbox.resume();
+    const data = { token: this.#session.accessToken ?? "", device_id: this.#session.deviceId, resume };
+    this.#write({ type: "hello", data });
   }
 
   /** The socket is dead although nobody said so: do not wait for the browser to find out. */
@@ -205,10 +201,9 @@ export class EyelineSocket extends Emitter {
   }
 
   #clearTimers() {
-    for (const timer of [this.#openingTimer, this.#reconnectTimer, this.#steadyTimer, this.#ackTimer, this.#tokenTimer]) {
-      clearTimeout(timer);
-    }
+    for (const timer of [this.#openingTimer, this.#reconnectTimer, this.#steadyTimer, this.#ackTimer]) clearTimeout(timer);
     this.#ackTimer = null;
+    this.#renewal.stop();
     this.#heartbeat.stop();
   }
 
@@ -218,28 +213,22 @@ export class EyelineSocket extends Emitter {
     this.emit("state", state, state === "stopped" ? this.#reason : null);
   }
 
-  /** The browser's hints are never trusted alone: they only make us look sooner. */
   #listen() {
-    const hurry = () => {
-      if (this.#state === "online") this.#heartbeat.probe();
-      if (this.#state === "waiting" && this.#resumeAt < Date.now() && !this.#renewedSinceWelcome) {
-        clearTimeout(this.#reconnectTimer);
-        this.#connect();
-      }
-    };
-    const visible = () => document.visibilityState === "visible" && hurry();
     const probe = () => this.#state === "online" && this.#heartbeat.probe();
-    const renewed = this.#session.on("renewed", (token) => this.#tellToken(token));
-    addEventListener("online", hurry);
-    addEventListener("offline", probe);
-    document.addEventListener("visibilitychange", visible);
+    const stopHints = onNetworkHints({ hurry: () => this.#hurry(), probe });
+    const stopRenewed = this.#session.on("renewed", (token) => this.#tellToken(token));
     this.#stopListening = () => {
-      removeEventListener("online", hurry);
-      removeEventListener("offline", probe);
-      document.removeEventListener("visibilitychange", visible);
-      renewed();
+      stopHints();
+      stopRenewed();
       this.#stopListening = () => {};
     };
+  }
+
+  #hurry() {
+    if (this.#state === "online") this.#heartbeat.probe();
+    if (this.#state !== "waiting" || this.#resumeAt > Date.now() || this.#renewedSinceWelcome) return;
+    clearTimeout(this.#reconnectTimer);
+    this.#connect();
   }
 
   // What comes in.
@@ -254,20 +243,11 @@ export class EyelineSocket extends Emitter {
     }
     if (this.#feed && this.#state === "connecting") this.#online();
     if (frame.type === "welcome") return this.#welcome(frame.data);
-    if (typeof frame.seq === "number" && !this.#feed && !this.#inOrder(frame)) return undefined;
-    return this.#dispatch(frame);
-  }
-
-  #inOrder(frame) {
-    if (this.#incarnation === null || frame.seq <= this.#seq) return false; // had it already
-    if (frame.seq > this.#seq + 1) {
-      this.#lose(); // a hole: the resume names the last number we have, and fills it
-      return false;
-    }
-    this.#seq = frame.seq;
-    frame.replayed = frame.seq <= this.#snapshotSeq;
+    const admission = this.#feed ? "pass" : this.#inbox.admit(frame);
+    if (admission === "gap") return this.#lose();
     this.#acknowledgeSoon(frame.type === "offer");
-    return !(frame.replayed && STATE_TYPES.has(frame.type));
+    if (admission === "pass") this.#dispatch(frame);
+    return undefined;
   }
 
   #dispatch(frame) {
@@ -281,12 +261,9 @@ export class EyelineSocket extends Emitter {
 
   /** Also in the middle of a connection: the server began a new incarnation, this is where it starts. */
   #welcome(data) {
-    this.#incarnation = data.incarnation;
-    if (!data.resumed) this.#seq = this.#acked = data.seq;
-    this.#snapshotSeq = data.seq;
+    this.#inbox.welcome(data);
     this.#setClock(data.now);
     this.#maxFrameBytes = data.limits?.frame_bytes ?? this.#maxFrameBytes;
-    if (data.offers?.length) this.#acked = this.#seq - 1; // shown here, they count as delivered when its number is acknowledged
     if (this.#state === "connecting") this.#online(data.heartbeat_s, data.token_expires_at);
     this.#acknowledgeSoon(true);
     this.emit("welcome", data, { type: "welcome", data });
@@ -296,7 +273,7 @@ export class EyelineSocket extends Emitter {
     clearTimeout(this.#openingTimer);
     this.#renewedSinceWelcome = false;
     this.#heartbeat.start(heartbeatS * 1000);
-    if (tokenExpiresAt) this.#renewBefore(Date.parse(tokenExpiresAt) - this.serverNow());
+    if (tokenExpiresAt) this.#renewal.watch(Date.parse(tokenExpiresAt) - this.serverNow());
     this.#steadyTimer = setTimeout(() => {
       this.#backoff.reset();
       this.#discardedSinceSteady = false;
@@ -325,9 +302,8 @@ export class EyelineSocket extends Emitter {
 
   #write(frame) {
     if (this.#ws?.readyState !== WebSocket.OPEN) return;
-    if (this.#incarnation !== null && this.#seq > this.#acked && frame.type !== "hello") {
-      frame = { ...frame, ack: this.#seq };
-      this.#acked = this.#seq;
+    if (this.#inbox.owes && frame.type !== "hello") {
+      frame = { ...frame, ack: this.#inbox.acknowledge() };
       clearTimeout(this.#ackTimer);
       this.#ackTimer = null;
     }
@@ -342,26 +318,16 @@ export class EyelineSocket extends Emitter {
   #acknowledgeSoon(urgent) {
     const now = () => {
       this.#ackTimer = null;
-      if (this.#seq > this.#acked) this.#write({ type: "ack", data: {} });
+      if (this.#inbox.owes) this.#write({ type: "ack", data: {} });
     };
+    if (!this.#inbox.owes) return;
     if (urgent || document.visibilityState === "hidden") now();
     else this.#ackTimer ??= setTimeout(now, ACK_AFTER_MS);
-  }
-
-  #renewBefore(expiresInMs) {
-    const waitMs = expiresInMs > 2 * RENEW_BEFORE_MS ? expiresInMs - RENEW_BEFORE_MS : expiresInMs / 2;
-    this.#renewAfter(Math.min(Math.max(waitMs, 1000), 2 ** 31 - 1));
-  }
-
-  #renewAfter(waitMs) {
-    clearTimeout(this.#tokenTimer);
-    const again = (error) => error instanceof NetworkError && this.#state === "online" && this.#renewAfter(RENEW_AGAIN_MS);
-    this.#tokenTimer = setTimeout(() => this.#session.renew().catch(again), waitMs);
   }
 
   #tellToken(token) {
     if (this.#state !== "online") return;
     this.send("token", { token }, { replaces: "token" });
-    this.#renewBefore(Date.parse(this.#session.expiresAt) - this.serverNow());
+    this.#renewal.watch(Date.parse(this.#session.expiresAt) - this.serverNow());
   }
 }

@@ -103,7 +103,8 @@ export class Waiting {
 
   #news() {
     const { code, params } = this.#note ?? {};
-    const note = code ? say(`note_${code}`, { ...params, language: languageName(params?.language ?? "") }) : say("note_still_looking");
+    const language = languageName(params?.language ?? "");
+    const note = say(`note_${code ?? "still_looking"}`, { ...params, language });
     return [note, this.#askedWords(), this.#waited()].filter(Boolean).join(" ");
   }
 }
