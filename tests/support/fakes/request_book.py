@@ -166,7 +166,8 @@ class FakeRequestBook:
         await asyncio.sleep(0)
         row, now = self.rows[plan.request_id], self._clock.now
         request = row.request
-        if (request.state, request.epoch, request.wave) != (RequestState.WAITING, plan.epoch, plan.wave):
+        planned_for = (RequestState.WAITING, plan.epoch, plan.wave)
+        if (request.state, request.epoch, request.wave) != planned_for or now >= request.deadline:
             return None
         expires_at = min(now + plan.offer, request.deadline)
         people = tuple(person_id for person_id in sorted(plan.people) if self._may_be_offered(row, person_id))
