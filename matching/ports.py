@@ -227,6 +227,9 @@ class RequestNews:
     request: Request
     sessions: tuple[UUID, ...]
     untold: bool
+    of_calls: bool
+    """Whether there is news of its calls, too."""
+    of_offers: bool
     now: datetime
 
 

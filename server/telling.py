@@ -45,11 +45,11 @@ class Telling:
             news = await self._requests.request_news(request_id)
             if news is None:
                 return
-            for call in await self._calls.call_news(request_id):
+            for call in await self._calls.call_news(request_id) if news.of_calls else ():
                 await self._tell_call(call, news)
             if news.untold:
                 await self._tell_request(news)
-            offers = await self._requests.offer_news(request_id)
+            offers = await self._requests.offer_news(request_id) if news.of_offers else []
             await asyncio.gather(*(self._tell_offer(offer, news) for offer in offers))
         except self._failures as error:
             log.warning("telling waits", request=str(request_id), error=type(error).__name__)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from enum import IntFlag
 from typing import TypeVar
 from uuid import UUID
 
@@ -26,6 +27,16 @@ MOST_MARKS = 10_000
 """Beyond so many unwritten marks new ones are forgotten; looks tell those again."""
 
 OfferKey = tuple[UUID, UUID, int, int]
+
+
+class Told(IntFlag):
+    """What somebody was told of an offer; also both, before the first was written down."""
+
+    NOTHING = 0
+    BEGIN = 1
+    END = 2
+
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -43,7 +54,7 @@ class PostgresNews:
         self._pool = pool
         self._requests: dict[UUID, int] = {}
         self._calls: dict[UUID, tuple[int, UUID]] = {}
-        self._offers: dict[OfferKey, bool] = {}
+        self._offers: dict[OfferKey, Told] = {}
         self._any = asyncio.Event()
 
     async def request_news(self, request_id: UUID) -> RequestNews | None:
@@ -51,7 +62,14 @@ class PostgresNews:
         if row is None:
             return None
         told = max(row["told_version"], self._requests.get(request_id, 0))
-        return RequestNews(request_of(row), tuple(row["sessions"]), told < row["version"], row["now"])
+        return RequestNews(
+            request=request_of(row),
+            sessions=tuple(row["sessions"]),
+            untold=told < row["version"],
+            of_calls=row["of_calls"],
+            of_offers=row["of_offers"],
+            now=row["now"],
+        )
 
     async def offer_news(self, request_id: UUID) -> list[OfferNews]:
         rows = await self._pool.fetch(_REQUESTS["untold_offers"], request_id)
@@ -73,7 +91,8 @@ class PostgresNews:
     def told_offer(self, offer: Offer) -> None:
         if len(self._offers) < MOST_MARKS:
             key = _key(offer)
-            self._offers[key] = self._offers.get(key, False) or offer.outcome is not None
+            told = Told.BEGIN if offer.outcome is None else Told.END
+            self._offers[key] = self._offers.get(key, Told.NOTHING) | told
             self._any.set()
 
     def told_call(self, call: Call) -> None:
@@ -82,8 +101,8 @@ class PostgresNews:
             self._any.set()
 
     def _is_marked(self, offer: Offer) -> bool:
-        over = self._offers.get(_key(offer))
-        return over is not None and (over or offer.outcome is None)
+        told = self._offers.get(_key(offer), Told.NOTHING)
+        return Told.END in told or (Told.BEGIN in told and offer.outcome is None)
 
     async def run(self) -> None:
         """Write marks as they gather, until cancelled. When Postgres fails, what was told is told again."""
@@ -108,7 +127,7 @@ class PostgresNews:
             marks = Marks(
                 {id: version for id, version in self._requests.items() if id in free},
                 {id: mark for id, mark in self._calls.items() if mark[1] in free},
-                {key: over for key, over in self._offers.items() if key[0] in free},
+                {key: told for key, told in self._offers.items() if key[0] in free},
             )
             try:
                 await marks.write(connection)
@@ -123,11 +142,11 @@ class PostgresNews:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What was told, by what it was: request -> version, call -> (version, request), offer -> whether its end."""
+    """What was told, by what it was: request -> version, call -> (version, request), offer -> begin or end."""
 
     requests: dict[UUID, int]
     calls: dict[UUID, tuple[int, UUID]]
-    offers: dict[OfferKey, bool]
+    offers: dict[OfferKey, Told]
 
     async def write(self, connection: asyncpg.Connection) -> None:
         """Inside a transaction that holds the requests' locks."""
@@ -138,8 +157,9 @@ class Marks:
             await connection.execute(_REQUESTS["mark_calls"], list(self.calls), versions)
         if self.offers:
             columns = [[key[i] for key in self.offers] for i in range(4)]
-            await connection.execute(_REQUESTS["mark_offers"], *columns, list(self.offers.values()))
-            asked = sorted({key[1] for key, over in self.offers.items() if not over})
+            over = [Told.END in told for told in self.offers.values()]
+            await connection.execute(_REQUESTS["mark_offers"], *columns, over)
+            asked = sorted({key[1] for key, told in self.offers.items() if Told.BEGIN in told})
             await connection.execute(_REQUESTS["mark_asked"], asked)
 
 

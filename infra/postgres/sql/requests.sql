@@ -184,7 +184,10 @@ WHERE o.request_id = $1 AND ((o.outcome IS NULL AND o.told_at IS NULL) OR (o.out
 -- name: untold_request
 SELECT r.*, eyeline_now() AS now,
        ARRAY (SELECT s.id FROM sessions s WHERE s.user_id = r.requester_id AND s.ended_at IS NULL
-              AND s.seen_at > eyeline_now() - interval '5 minutes') AS sessions
+              AND s.seen_at > eyeline_now() - interval '5 minutes') AS sessions,
+       EXISTS (SELECT FROM calls c WHERE c.request_id = r.id AND c.told_version < c.version) AS of_calls,
+       EXISTS (SELECT FROM offers o WHERE o.request_id = r.id AND o.end_told_at IS NULL
+               AND (o.told_at IS NULL OR o.outcome IS NOT NULL)) AS of_offers
 FROM requests r WHERE r.id = $1
 
 -- name: lock_free
