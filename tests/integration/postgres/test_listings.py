@@ -1,0 +1,237 @@
+"""How Postgres lists volunteers for the index, and what is known of sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from infra.postgres.listings import RETURN_FROM_CALL
+from matching.model import Listing, Tier
+from signaling.model import EndReason, Side
+from tests.integration.postgres.world import COOLDOWN, FRESH, WRAP_UP, Person, World
+
+AVAILABILITY = "INSERT INTO availability (user_id, weekly, paused, paused_until) VALUES ($1, $2, $3, $4)"
+ALWAYS = [{"days": [1, 2, 3, 4, 5, 6, 7], "from": "00:00", "to": "24:00"}]
+MORNINGS = [{"days": [1, 2, 3, 4, 5, 6, 7], "from": "08:00", "to": "12:00"}]
+
+
+async def listed(world: World, person: Person) -> Listing | None:
+    """The person's listing, the same from `of` and from `page`."""
+    of, page = await world.listings.of([person.id]), await world.listings.page(None, 1000)
+    found = [one for one in page if one.person_id == person.id]
+    assert list(map(_fixed, of)) == list(map(_fixed, found))
+    return of[0] if of else None
+
+
+def _fixed(one: Listing) -> Listing:
+    """Without what is drawn by lot, or counted from now."""
+    return replace(one, last_asked_at=0.0, not_before=0.0)
+
+
+async def listing_of(world: World, person: Person) -> Listing:
+    one = await listed(world, person)
+    assert one is not None
+    return one
+
+
+async def put_hours(world: World, person: Person, weekly: Any, *, paused: bool = False, until: Any = None) -> None:
+    async with world.pool.acquire() as connection:
+        await connection.execute(AVAILABILITY, person.id, weekly, paused, until)
+
+
+class TestTier:
+    async def test_hot_is_a_fresh_session_that_said_ready(self, world: World) -> None:
+        assert (await listing_of(world, await world.volunteer())).tier is Tier.HOT
+        assert (await listing_of(world, await world.volunteer(ready=False))).tier is Tier.COLD
+
+    @pytest.mark.parametrize(
+        "change", ["seen_at = eyeline_now() - interval '16 s'", "ready = false, ended_at = eyeline_now()"]
+    )
+    async def test_a_session_that_is_gone_is_not_hot(self, world: World, change: str) -> None:
+        person = await world.volunteer()
+        await world.sql.execute(f"UPDATE sessions SET {change}")
+        assert (await listing_of(world, person)).tier is Tier.COLD
+
+    async def test_one_ready_session_of_many_is_enough(self, world: World) -> None:
+        person = await world.volunteer(ready=False)
+        await world.sql.execute(
+            "INSERT INTO sessions (user_id, device_id, platform, ready) VALUES ($1, 'tablet', 'web', true)", person.id
+        )
+        assert (await listing_of(world, person)).tier is Tier.HOT
+
+
+class TestWhoIsListed:
+    @pytest.mark.parametrize(
+        "change",
+        ["status = 'suspended'", "status = 'held'", "role = 'requester'", "role = NULL", "index_languages = '{}'"],
+    )
+    async def test_who_cannot_be_asked_is_left_out(self, world: World, change: str) -> None:
+        person, other = await world.volunteer(), await world.volunteer()
+        await world.sql.execute(f"UPDATE users SET {change} WHERE id = $1", person.id)
+        assert await listed(world, person) is None
+        assert [one.person_id for one in await world.listings.page(None, 10)] == [other.id]
+
+    async def test_pages_go_through_all_once(self, world: World) -> None:
+        people = [person.id for person in await world.volunteers(7)]
+        found, after = [], None
+        while page := await world.listings.page(after, 3):
+            found += [one.person_id for one in page]
+            after = page[-1].person_id
+        assert found == people
+
+    async def test_nobody_is_listed_of_nobody(self, world: World) -> None:
+        assert await world.listings.of([]) == []
+        assert await world.listings.of([uuid4()]) == []
+
+
+class TestHours:
+    async def test_without_hours_there_is_no_window(self, world: World) -> None:
+        one = await listing_of(world, await world.volunteer())
+        assert (one.opens_at, one.closes_at) == (None, None)
+
+    async def test_the_whole_week_never_closes(self, world: World) -> None:
+        person = await world.volunteer()
+        await put_hours(world, person, ALWAYS)
+        one = await listing_of(world, person)
+        assert one.opens_at is not None
+        assert one.opens_at <= (await world.book.now()).timestamp()
+        assert one.closes_at is None
+
+    async def test_the_window_is_the_present_or_the_next_in_their_zone(self, world: World) -> None:
+        person = await world.volunteer()
+        await world.sql.execute("UPDATE users SET time_zone = 'Asia/Kolkata'")
+        await put_hours(world, person, MORNINGS)
+        one, now = await listing_of(world, person), (await world.book.now()).timestamp()
+        assert one.opens_at is not None
+        assert one.closes_at is not None
+        assert one.closes_at - one.opens_at == 4 * 3600
+        assert now < one.closes_at
+        assert one.opens_at <= now + 24 * 3600
+        assert one.opens_at % 86400 == 2.5 * 3600
+
+    async def test_a_zone_that_is_no_more_keeps_nobody_else_out(self, world: World) -> None:
+        lost, other = await world.volunteer(), await world.volunteer()
+        for person in (lost, other):
+            await put_hours(world, person, ALWAYS)
+        await world.sql.execute("UPDATE users SET time_zone = 'Mars/Olympus' WHERE id = $1", lost.id)
+        assert (await listing_of(world, lost)).opens_at is None
+        assert (await listing_of(world, other)).opens_at is not None
+
+
+class TestNotBefore:
+    async def test_nothing_keeps_a_newcomer(self, world: World) -> None:
+        one = await listing_of(world, await world.volunteer())
+        assert one.not_before == 0.0
+        assert 0 <= one.last_asked_at < 1
+
+    async def test_a_pause_without_end_has_none(self, world: World) -> None:
+        person = await world.volunteer()
+        await put_hours(world, person, ALWAYS, paused=True)
+        assert (await listing_of(world, person)).not_before == math.inf
+
+    @pytest.mark.parametrize("paused", [True, False])
+    async def test_a_pause_with_an_end_ends(self, world: World, paused: bool) -> None:
+        person, until = await world.volunteer(), (await world.book.now()) + timedelta(minutes=5)
+        await put_hours(world, person, ALWAYS, paused=paused, until=until)
+        assert (await listing_of(world, person)).not_before == until.timestamp()
+        assert await world.book.draw_ready(language="en", count=5, excluded=()) == []
+        await world.pass_time(301)
+        await world.sql.execute("UPDATE sessions SET seen_at = eyeline_now()")
+        assert (await listing_of(world, person)).not_before <= (await world.book.now()).timestamp()
+        assert await world.book.draw_ready(language="en", count=5, excluded=()) == [person.id]
+
+    async def test_an_open_offer_keeps_them_until_it_ends(self, world: World) -> None:
+        request, (person,) = await world.offered(1)
+        (offer,) = await world.book.open_offers(person.id)
+        assert (await listing_of(world, person)).not_before == offer.offer.expires_at.timestamp()
+        await world.cancel(request)
+        assert (await listing_of(world, person)).not_before == 0.0
+
+    async def test_after_no_comes_a_cooldown(self, world: World) -> None:
+        request, (person,) = await world.offered(1)
+        decided = await world.decline(request, person)
+        assert (await listing_of(world, person)).not_before == (decided.now + COOLDOWN).timestamp()
+
+    async def test_after_silence_comes_a_cooldown(self, world: World) -> None:
+        request, (person,) = await world.offered(1)
+        await world.pass_time(31)
+        await world.sql.execute("UPDATE sessions SET seen_at = eyeline_now()")
+        decided = await world.look(request)
+        assert (await listing_of(world, person)).not_before == (decided.now + COOLDOWN).timestamp()
+
+    async def test_a_call_has_no_end_yet_but_nobody_stays_away_for_ever(self, world: World) -> None:
+        _, call, person = await world.in_call()
+        away = (await listing_of(world, person)).not_before - (await world.book.now()).timestamp()
+        assert 0 < away <= RETURN_FROM_CALL.total_seconds()
+        ended = await world.end(call, EndReason.DONE, Side.REQUESTER)
+        assert ended.ended_at is not None
+        assert (await listing_of(world, person)).not_before == (ended.ended_at + WRAP_UP).timestamp()
+
+    async def test_the_turn_is_when_they_were_last_asked(self, world: World) -> None:
+        person = await world.volunteer()
+        at = await world.sql.fetchval("UPDATE users SET last_asked_at = eyeline_now() RETURNING last_asked_at")
+        assert (await listing_of(world, person)).last_asked_at == at.timestamp()
+
+
+class TestPresence:
+    async def test_only_a_volunteers_living_session_can_be_ready(self, world: World) -> None:
+        volunteer, requester = await world.volunteer(ready=False), await world.requester()
+        assert await world.presence.set_ready(volunteer.session, True)
+        assert (await listing_of(world, volunteer)).tier is Tier.HOT
+        assert not await world.presence.set_ready(requester.session, True)
+        assert await world.presence.set_ready(volunteer.session, False)
+        assert (await listing_of(world, volunteer)).tier is Tier.COLD
+        await world.sql.execute("UPDATE sessions SET ended_at = eyeline_now()")
+        assert not await world.presence.set_ready(volunteer.session, True)
+
+    async def test_saying_ready_is_being_seen(self, world: World) -> None:
+        person = await world.volunteer(ready=False)
+        await world.sql.execute("UPDATE sessions SET seen_at = eyeline_now() - interval '1 h'")
+        await world.presence.set_ready(person.session, True)
+        assert (await listing_of(world, person)).tier is Tier.HOT
+
+    async def test_sightings_are_written_together(self, world: World) -> None:
+        people = await world.volunteers(5)
+        await world.sql.execute("UPDATE sessions SET seen_at = eyeline_now() - interval '1 h'")
+        for person in people[:4]:
+            world.presence.seen(person.session)
+        world.presence.seen(uuid4())
+        await world.presence.flush()
+        fresh = await world.sql.fetch("SELECT user_id FROM sessions WHERE seen_at > eyeline_now() - interval '1 m'")
+        assert {row["user_id"] for row in fresh} == {person.id for person in people[:4]}
+
+    async def test_an_ended_session_is_not_seen(self, world: World) -> None:
+        person = await world.volunteer(ready=False)
+        await world.sql.execute(
+            "UPDATE sessions SET ended_at = eyeline_now(), seen_at = eyeline_now() - interval '1 h'"
+        )
+        world.presence.seen(person.session)
+        await world.presence.flush()
+        assert await world.sql.fetchval("SELECT seen_at < eyeline_now() - interval '59 m' FROM sessions")
+
+    async def test_the_silent_are_forgotten_once_and_the_others_not(self, world: World) -> None:
+        silent, fresh, unready = await world.volunteer(), await world.volunteer(), await world.volunteer(ready=False)
+        await world.sql.execute(
+            "UPDATE sessions SET seen_at = eyeline_now() - $1::interval WHERE user_id = ANY ($2)",
+            FRESH + timedelta(seconds=1),
+            [silent.id, unready.id],
+        )
+        assert await world.presence.forget_silent() == [silent.id]
+        assert await world.presence.forget_silent() == []
+        ready = await world.sql.fetch("SELECT user_id FROM sessions WHERE ready")
+        assert [row["user_id"] for row in ready] == [fresh.id]
+
+    async def test_two_nodes_forget_each_once_and_wait_for_nobody(self, world: World) -> None:
+        people = await world.volunteers(30)
+        await world.sql.execute("UPDATE sessions SET seen_at = eyeline_now() - interval '1 m'")
+        async with world.other() as holder, holder.transaction(), asyncio.timeout(1.5):
+            await holder.execute("SELECT FROM sessions WHERE id = $1 FOR UPDATE", people[0].session)
+            forgotten = await asyncio.gather(*(world.presence.forget_silent() for _ in range(4)))
+        named = [person_id for batch in forgotten for person_id in batch]
+        assert sorted(named) == [person.id for person in people[1:]]
