@@ -121,22 +121,30 @@ CREATE FUNCTION eyeline_uuid_at(moment timestamptz) RETURNS uuid
 LANGUAGE sql IMMUTABLE STRICT
 RETURN (lpad(to_hex((extract(epoch FROM moment) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
 
--- One partition a day (UTC): those of the coming days are made, those older than keep_days dropped.
+-- One partition a day (UTC): those of the coming days are made, those older than keep_days dropped. Offers of a day that
+-- had no partition yet (the service stood still for long) move from the default one into theirs.
 CREATE FUNCTION eyeline_keep_offer_partitions(ahead_days integer, keep_days integer) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     today date := (eyeline_now() AT TIME ZONE 'UTC')::date;
     day   date;
     part  text;
+    first uuid;
+    next  uuid;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('eyeline_offer_partitions'));
     FOR i IN 0..ahead_days LOOP
         day := today + i;
         part := 'offers_' || to_char(day, 'YYYYMMDD');
-        IF to_regclass(part) IS NULL THEN
-            EXECUTE format('CREATE TABLE %I PARTITION OF offers FOR VALUES FROM (%L) TO (%L)', part,
-                eyeline_uuid_at(day::timestamp AT TIME ZONE 'UTC'), eyeline_uuid_at((day + 1)::timestamp AT TIME ZONE 'UTC'));
-        END IF;
+        CONTINUE WHEN to_regclass(part) IS NOT NULL;
+        first := eyeline_uuid_at(day::timestamp AT TIME ZONE 'UTC');
+        next := eyeline_uuid_at((day + 1)::timestamp AT TIME ZONE 'UTC');
+        -- Requests before offers, as everywhere, or this and a decision could wait for each other.
+        LOCK TABLE requests IN EXCLUSIVE MODE;
+        EXECUTE format('CREATE TABLE %I (LIKE offers INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', part);
+        EXECUTE format('WITH stray AS (DELETE FROM offers_other WHERE request_id >= %L AND request_id < %L RETURNING *)
+                        INSERT INTO %I SELECT * FROM stray', first, next, part);
+        EXECUTE format('ALTER TABLE offers ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', part, first, next);
     END LOOP;
     FOR part IN
         SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
@@ -145,6 +153,7 @@ BEGIN
     LOOP
         EXECUTE format('DROP TABLE %I', part);
     END LOOP;
+    DELETE FROM offers_other WHERE request_id < eyeline_uuid_at((today - keep_days)::timestamp AT TIME ZONE 'UTC');
 END $$;
 SELECT eyeline_keep_offer_partitions(7, 35);
 
