@@ -7,6 +7,7 @@ import { say } from "./words.js";
 
 const HEALS_UNSAID_MS = 1500;
 const SILENT_MS = 2500;
+const LOOK_MS = 500;
 
 export class LinkWords {
   #page;
@@ -32,7 +33,7 @@ export class LinkWords {
 
   stop() {
     clearTimeout(this.#timer);
-    clearTimeout(this.#silence);
+    clearInterval(this.#silence);
     this.#away = this.#broken = false;
   }
 
@@ -44,16 +45,17 @@ export class LinkWords {
   }
 
   #peer(call, state) {
-    clearTimeout(this.#silence);
+    clearInterval(this.#silence);
     this.#away = state === "away";
     const flows = call.receivedWithin(SILENT_MS);
     if (state === "paused") this.#tell(say(`peer_paused_${this.#other}`));
-    else if (this.#away) this.#silence = setTimeout(() => call.receivedWithin(SILENT_MS) || this.#trouble(), SILENT_MS);
+    else if (this.#away) this.#silence = setInterval(() => call.receivedWithin(SILENT_MS) || this.#trouble(), LOOK_MS);
     else if (state === "back" && this.#broken && flows) this.#well();
     else if (state === "back" && this.#broken) this.#tell(say(`peer_back_${this.#other}`));
   }
 
   #trouble() {
+    clearInterval(this.#silence);
     this.#broken = true;
     this.#tell(say(this.#away ? `peer_away_${this.#other}` : "link_weak"));
   }
