@@ -77,7 +77,8 @@ class AdminPage {
   /** Figures change silently: a live region would talk without end, and the person can pause them to read. */
   #show(queue) {
     if (this.#pause.checked && this.#page.state === "live") return;
-    this.#page.enter("live", say("admin_live", { time: time(new Date(queue.now)) }), { quiet: true });
+    const asOf = say("admin_live", { time: time(new Date(queue.now)) });
+    this.#page.enter("live", this.#asking ? `${asOf} ${say("admin_stale")}` : asOf, { quiet: true });
     const { p50_s: p50, p95_s: p95, count } = queue.answer_time;
     put("offers-open", queue.offers_open);
     put("calls-connecting", queue.calls_connecting);
