@@ -1,0 +1,248 @@
+"""People in front of real pages: a browser context each, all they hear written down, and what their media do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Browser, BrowserContext, Page, expect
+
+from tests.support.accessibility import check_accessibility
+
+PATIENCE_MS = 20_000
+"""For a page to do what it does in a second on a machine that is not busy."""
+MEDIA_MS = 30_000
+TABS_AT_MOST = 12
+
+# Every sentence put into a live region, and what focus moved to: what a screen reader speaks.
+LISTEN = """
+window.heard = [];
+new MutationObserver((records) => {
+  for (const { target, addedNodes } of records) {
+    const region = (target.closest ? target : target.parentElement)?.closest("[aria-live]");
+    if (!region) continue;
+    for (const node of addedNodes) window.heard.push({ region: region.id, text: node.textContent });
+  }
+}).observe(document, { childList: true, subtree: true, characterData: true });
+"""
+
+# Playwright's own waiting for functions needs `eval`, which the pages' policy forbids.
+HEARS = """
+async ({ words, withinMs }) => {
+  const until = performance.now() + withinMs;
+  while (!window.heard.some(({ text }) => text.includes(words))) {
+    if (performance.now() > until) throw new Error(`not "${words}" but ${JSON.stringify(window.heard)}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+"""
+
+# Resolves when a counter of the received media has grown by so much since it was first looked at.
+GROWS = """
+async ({ kind, field, by, withinMs }) => {
+  const until = performance.now() + withinMs;
+  let connection = null;
+  let first = 0;
+  let now = 0;
+  for (;;) {
+    const { pc } = window.eyeline;
+    const stats = pc ? [...(await pc.getStats()).values()] : [];
+    now = stats.find((stat) => stat.type === "inbound-rtp" && stat.kind === kind)?.[field] ?? 0;
+    if (connection !== pc) [connection, first] = [pc, now];
+    if (now - first >= by && now > 0) return now;
+    if (performance.now() > until) {
+      const states = pc && [pc.connectionState, pc.iceConnectionState, pc.signalingState].join(", ");
+      throw new Error(`${kind} ${field} went from ${first} to ${now}, not further (${states})`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+"""
+
+# Resolves when nothing is heard for half a second, though packets still come.
+SILENT = """
+async ({ withinMs }) => {
+  const until = performance.now() + withinMs;
+  const measure = async () => {
+    const stats = [...(await window.eyeline.pc.getStats()).values()];
+    return stats.find((stat) => stat.type === "inbound-rtp" && stat.kind === "audio");
+  };
+  for (let before = await measure(); ; ) {
+    await new Promise((resolve) => setTimeout(resolve, 1500)); // the fake microphone beeps once a second
+    const now = await measure();
+    const energy = now.totalAudioEnergy - before.totalAudioEnergy;
+    if (energy < 1e-6 && now.packetsReceived > before.packetsReceived) return;
+    if (performance.now() > until) throw new Error(`still heard: ${energy}`);
+    before = now;
+  }
+}
+"""
+
+SELECTED_PAIR = """
+async () => {
+  const stats = await window.eyeline.pc.getStats();
+  const transport = [...stats.values()].find((stat) => stat.type === "transport");
+  const pair = stats.get(transport.selectedCandidatePairId);
+  return [pair.localCandidateId, pair.remoteCandidateId].map((id) => stats.get(id).candidateType);
+}
+"""
+
+PICTURE_IS_SHOWN = """
+(video) => new Promise((resolve) => {
+  const look = () => {
+    if (video.videoWidth) resolve([video.videoWidth, video.videoHeight]);
+    else video.requestVideoFrameCallback(look);
+  };
+  look();
+})
+"""
+
+
+class Person:
+    """One person, one page, in one state at a time."""
+
+    def __init__(self, page: Page, side: str, name: str) -> None:
+        self.page = page
+        self.side = side
+        self.name = name
+        self.errors: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    async def is_in(self, state: str) -> None:
+        """Wait for the page's state; with `EYELINE_SCREENSHOTS=<folder>` a picture of it is kept."""
+        await expect(self.page.locator("body")).to_have_attribute("data-state", state, timeout=PATIENCE_MS)
+        await check_accessibility(self.page)
+        await self.picture(state)
+
+    async def picture(self, what: str) -> None:
+        if folder := os.environ.get("EYELINE_SCREENSHOTS"):
+            test = os.environ["PYTEST_CURRENT_TEST"].split("::")[-1].removesuffix(" (call)").replace(" ", "_")
+            path = Path(folder) / f"{test}-{self.side}-{self.name}-{what}.png"
+            await self.page.screenshot(path=path, full_page=True)
+
+    async def shows(self, words: str) -> None:
+        await expect(self.page.locator("#status")).to_contain_text(words, timeout=PATIENCE_MS)
+
+    async def hears(self, words: str) -> None:
+        """A sentence with these words was, or will be, put into a live region."""
+        await self.page.evaluate(HEARS, {"words": words, "withinMs": PATIENCE_MS})
+
+    async def heard(self) -> list[str]:
+        """Everything spoken since the page was loaded, in order."""
+        texts: list[str] = await self.page.evaluate("window.heard.map(({ text }) => text)")
+        return texts
+
+    async def press(self, id: str) -> None:
+        await self.page.click(f"#{id}", timeout=PATIENCE_MS)
+
+    async def tab_to(self, id: str, *, backwards: bool = False) -> None:
+        """Press Tab until the control has the focus; fails when the keyboard cannot get there."""
+        seen: list[str] = []
+        while len(seen) < TABS_AT_MOST:
+            await self.page.keyboard.press("Shift+Tab" if backwards else "Tab")
+            focused: str = await self.page.evaluate("document.activeElement.id || document.activeElement.tagName")
+            seen.append(focused)
+            if focused == id:
+                return
+        raise AssertionError(f"#{id} is not among what Tab reaches: {seen}")
+
+    async def write(self, text: str) -> None:
+        await self.page.fill("#chat-text", text)
+        await self.page.press("#chat-text", "Enter")
+
+    async def chat_is(self, lines: Sequence[str]) -> None:
+        await expect(self.page.locator("#chat-log p")).to_have_text(lines, timeout=PATIENCE_MS)
+
+    # Media.
+
+    async def sees(self) -> None:
+        """The other side's camera: frames are decoded, more of them all the time, and the element shows them."""
+        await self._grows("video", "framesDecoded", 10)
+        width, height = await self.page.locator("#remote-video").evaluate(PICTURE_IS_SHOWN, timeout=PATIENCE_MS)
+        assert (width, height) != (0, 0)
+
+    async def hears_the_other(self) -> None:
+        """Sound comes, and is not silence."""
+        await self._grows("audio", "totalAudioEnergy", 1e-4)
+
+    async def hears_nothing(self) -> None:
+        """Packets come, and are silence."""
+        await self.page.evaluate(SILENT, {"withinMs": MEDIA_MS})
+
+    async def selected_pair(self) -> list[str]:
+        """Types of the local and the remote candidate in use (`host`, `srflx`, `prflx`, `relay`)."""
+        types: list[str] = await self.page.evaluate(SELECTED_PAIR)
+        return types
+
+    async def attempt(self) -> int:
+        number: int = await self.page.evaluate("window.eyeline.call.view.attempt")
+        return number
+
+    async def _grows(self, kind: str, field: str, by: float) -> None:
+        wish = {"kind": kind, "field": field, "by": by, "withinMs": MEDIA_MS}
+        await self.page.evaluate(GROWS, wish)
+
+
+class Street:
+    """Where people come from; each with storage of their own."""
+
+    def __init__(self, browser: Browser, stack: AsyncExitStack) -> None:
+        self._browser = browser
+        self._stack = stack
+        self._people: list[Person] = []
+
+    async def context(self, **options: Any) -> BrowserContext:
+        context = await self._browser.new_context(locale="en-US", **options)
+        self._stack.push_async_callback(context.close)
+        context.set_default_timeout(PATIENCE_MS)
+        await context.add_init_script(LISTEN)
+        return context
+
+    async def requester(self, url: str, name: str = "anna", *, context: BrowserContext | None = None) -> Person:
+        """Signed in and at rest."""
+        person = await self._arrive(url, "requester", name, context)
+        await person.is_in("rest")
+        return person
+
+    async def volunteer(
+        self, url: str, name: str = "vera", *, context: BrowserContext | None = None, ready: bool = True
+    ) -> Person:
+        """Signed in and, unless told otherwise, ready: the server knows it."""
+        person = await self._arrive(url, "volunteer", name, context)
+        await person.is_in("rest")
+        if ready:
+            await person.press("ready")
+            await person.is_in("ready")
+        return person
+
+    async def admin(self, url: str, name: str = "olga") -> Person:
+        return await self._arrive(url, "admin", name, None)
+
+    async def stranger(self, address: str, side: str) -> Person:
+        """Somebody on a page who has not signed in."""
+        return await self._open(address, side, "stranger", None)
+
+    def nothing_broke(self) -> None:
+        """No page had an error that nobody caught."""
+        assert {person.name: person.errors for person in self._people if person.errors} == {}
+
+    async def _arrive(self, url: str, side: str, name: str, context: BrowserContext | None) -> Person:
+        return await self._open(f"{url}/{side}?as={name}", side, name, context)
+
+    async def _open(self, address: str, side: str, name: str, context: BrowserContext | None) -> Person:
+        context = context or await self.context()
+        person = Person(await context.new_page(), side, name)
+        self._people.append(person)
+        await person.page.goto(address)
+        return person
+
+
+@asynccontextmanager
+async def street(browser: Browser) -> AsyncIterator[Street]:
+    async with AsyncExitStack() as stack:
+        people = Street(browser, stack)
+        yield people
+        people.nothing_broke()
