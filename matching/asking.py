@@ -16,6 +16,9 @@ from matching.waves import WavePolicy, wave_view
 LEASE_S = 2.0
 """A drawn person who is not offered anything comes back after so long, also when the drawing node died."""
 
+DRAWS_AT_ONCE = 8
+"""How often one look draws; the next look goes on."""
+
 OLDER_AT_ONCE = 20
 """Older hungry requests served from one draw before the request that drew; the rest have looks of their own."""
 
@@ -29,6 +32,24 @@ class AskingLimits:
     """How long someone who ignored or declined an offer is left in peace."""
     wrap_up: timedelta = timedelta(seconds=5)
     """How long someone whose call is over is left in peace."""
+
+
+class _Search:
+    """How far one look has come in finding people."""
+
+    def __init__(self, request: Request, wanted: int) -> None:
+        self.request = request
+        self.wanted = wanted
+        self.got = 0
+
+    @property
+    def missing(self) -> int:
+        return self.wanted - self.got
+
+    def offered(self, count: int) -> None:
+        """The next wave is planned on top of this one, and of no other node's."""
+        self.got += count
+        self.request = replace(self.request, wave=self.request.wave + (count > 0))
 
 
 class Asking:
@@ -68,25 +89,29 @@ class Asking:
         wanted = self.wanted(case, now)
         if wanted == 0:
             return 0
-        request = case.request
-        excluded = await self._book.exclusions(request.id)
-        ignored = await self._book.let_expire(request.id)
-        got = 0
+        search = _Search(case.request, wanted)
+        excluded = await self._book.exclusions(case.request.id)
+        ignored = await self._book.let_expire(case.request.id)
         for left_out in (excluded | ignored, excluded) if ignored - excluded else (excluded,):
-            for language in request.languages:
-                if got < wanted:
-                    offered = await self._ask_in(request, language, wanted - got, left_out, now)
-                    got += offered
-                    # The next wave is planned on top of this one, and of no other node's.
-                    request = replace(request, wave=request.wave + (offered > 0))
-        return got
+            for language in case.request.languages:
+                await self._ask_in(search, language, left_out, now)
+        return search.got
 
-    async def _ask_in(
-        self, request: Request, language: str, count: int, excluded: Collection[UUID], now: datetime
-    ) -> int:
-        drawn = await self._draw(index_language(language), count, excluded, now)
-        left = await self._serve_older(request, index_language(language), drawn) if drawn else []
-        return await self._offer(request, language, left, now, hungry=len(left) < count) if left else 0
+    async def _ask_in(self, search: _Search, language: str, excluded: Collection[UUID], now: datetime) -> None:
+        """Draw until there are enough, or nobody is left: those drawn may have gone to older requests."""
+        for _ in range(DRAWS_AT_ONCE):
+            if search.missing == 0:
+                return
+            drawn = await self._draw(index_language(language), search.missing, excluded, now)
+            left = await self._serve_older(search.request, index_language(language), drawn) if drawn else []
+            if not drawn or (left and not await self._offer_left(search, language, left, now)):
+                return
+
+    async def _offer_left(self, search: _Search, language: str, left: list[UUID], now: datetime) -> int:
+        hungry = len(left) < search.missing
+        offered = await self._offer(search.request, language, left, now, hungry=hungry)
+        search.offered(offered)
+        return offered
 
     async def _draw(self, language: str, count: int, excluded: Collection[UUID], now: datetime) -> list[UUID]:
         moment = now.timestamp()
