@@ -97,24 +97,19 @@ SET wave = wave + 1, asked = asked + $2, version = version + 1, hungry = $3,
     next_look_at = least(next_look_at, eyeline_now() + interval '1 second')
 WHERE id = $1
 
--- name: still_hungry
-UPDATE requests SET hungry = true WHERE id = $1 AND NOT hungry AND state = 'waiting'
-
 -- name: due
-WITH claimed AS MATERIALIZED (
-    -- The clock as a subquery, read once: an index cannot be searched by a volatile function.
-    SELECT id FROM requests WHERE next_look_at <= (SELECT eyeline_now()) ORDER BY next_look_at LIMIT $1
-    FOR UPDATE SKIP LOCKED
-)
-UPDATE requests r
+-- The array is made once, so that no plan claims more than was asked for; and the clock in it is read once, since no
+-- index can be searched by a volatile function.
+UPDATE requests
 SET next_look_at = eyeline_now() + CASE WHEN state = 'in_call' THEN interval '3 seconds' ELSE interval '1 second' END
-FROM claimed WHERE r.id = claimed.id
-RETURNING r.id
+WHERE id = ANY (ARRAY (SELECT id FROM requests WHERE next_look_at <= (SELECT eyeline_now())
+                       ORDER BY next_look_at LIMIT $1 FOR UPDATE SKIP LOCKED))
+RETURNING id
 
 -- name: look_now
 -- One that is locked is being decided on, which is a look's work; and a frozen node must not hold up all the others.
 UPDATE requests SET next_look_at = eyeline_now()
-WHERE id IN (SELECT id FROM requests WHERE state = 'waiting' FOR NO KEY UPDATE SKIP LOCKED)
+WHERE id = ANY (ARRAY (SELECT id FROM requests WHERE state = 'waiting' FOR NO KEY UPDATE SKIP LOCKED))
 
 -- name: exclusions
 SELECT CASE WHEN p.low = r.requester_id THEN p.high ELSE p.low END AS person_id
@@ -145,13 +140,16 @@ WHERE u.id = $1 AND r.state = 'waiting' AND r.hungry AND r.deadline > eyeline_no
 ORDER BY r.created_at, r.id LIMIT 1
 
 -- name: draw_ready
-SELECT u.id FROM users u LEFT JOIN availability a ON a.user_id = u.id LEFT JOIN busy b ON b.person_id = u.id
+-- From those who are ready, who are few, and not from all volunteers.
+SELECT u.id
+FROM (SELECT DISTINCT user_id FROM sessions
+      WHERE ready AND ended_at IS NULL AND seen_at > eyeline_now() - $4::interval) AS hot
+     JOIN users u ON u.id = hot.user_id
+     LEFT JOIN availability a ON a.user_id = u.id LEFT JOIN busy b ON b.person_id = u.id
 WHERE u.role = 'volunteer' AND u.status = 'active' AND NOT u.id = ANY ($2::uuid[])
   AND coalesce(u.not_before <= eyeline_now(), true) AND coalesce(b.until < eyeline_now(), true)
   AND NOT coalesce(a.paused_until > eyeline_now(), a.paused, false)
   AND $1 = ANY (u.index_languages)
-  AND EXISTS (SELECT FROM sessions s WHERE s.user_id = u.id AND s.ready AND s.ended_at IS NULL
-              AND s.seen_at > eyeline_now() - $4::interval)
 ORDER BY u.last_asked_at NULLS FIRST, random() LIMIT $3
 
 -- name: offer_for

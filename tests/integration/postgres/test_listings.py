@@ -222,7 +222,7 @@ class TestPresence:
             FRESH + timedelta(seconds=1),
             [silent.id, unready.id],
         )
-        assert await world.presence.forget_silent() == [silent.id]
+        assert await world.presence.forget_silent() == [(silent.session, silent.id)]
         assert await world.presence.forget_silent() == []
         ready = await world.sql.fetch("SELECT user_id FROM sessions WHERE ready")
         assert [row["user_id"] for row in ready] == [fresh.id]
@@ -233,5 +233,5 @@ class TestPresence:
         async with world.other() as holder, holder.transaction(), asyncio.timeout(1.5):
             await holder.execute("SELECT FROM sessions WHERE id = $1 FOR UPDATE", people[0].session)
             forgotten = await asyncio.gather(*(world.presence.forget_silent() for _ in range(4)))
-        named = [person_id for batch in forgotten for person_id in batch]
+        named = [person_id for batch in forgotten for _, person_id in batch]
         assert sorted(named) == [person.id for person in people[1:]]
