@@ -30,6 +30,8 @@ from matching.ports import (
 )
 from matching.request_rules import Case, Change, Progress, RequestLimits, next_look
 
+TRIES = 3
+"""How often a request is put in the books while others of its requester end just then."""
 MIN_STEP = timedelta(milliseconds=50)
 """A look due this much sooner than written is not worth a commit of its own."""
 
@@ -76,24 +78,32 @@ class PostgresRequestBook:
         async with self._pool.acquire() as connection, connection.transaction():
             if new.idempotency_key is not None:
                 await connection.execute(_SQL["free_old_key"], new.requester_id, new.idempotency_key)
-            row = await connection.fetchrow(
-                _SQL["insert"],
-                new.requester_id,
-                new.session_id,
-                list(new.languages),
-                list(new.index_languages),
-                new.topic,
-                new.mode,
-                new.idempotency_key,
-                new.body_hash,
-                deadline,
-            )
-            if row is not None:
-                return Opened(request_of(row), created=True)
-            return await self._already_open(connection, new)
+            for _ in range(TRIES):
+                row = await self._insert(connection, new, deadline)
+                if row is not None:
+                    return Opened(request_of(row), created=True)
+                if (opened := await self._already_open(connection, new)) is not None:
+                    return opened
+        raise ConnectionError("requests kept ending while another was being opened")
 
-    async def _already_open(self, connection: asyncpg.Connection, new: NewRequest) -> Opened:
-        """The insert met the same key or a request that has not ended; say which."""
+    async def _insert(
+        self, connection: asyncpg.Connection, new: NewRequest, deadline: timedelta
+    ) -> asyncpg.Record | None:
+        return await connection.fetchrow(
+            _SQL["insert"],
+            new.requester_id,
+            new.session_id,
+            list(new.languages),
+            list(new.index_languages),
+            new.topic,
+            new.mode,
+            new.idempotency_key,
+            new.body_hash,
+            deadline,
+        )
+
+    async def _already_open(self, connection: asyncpg.Connection, new: NewRequest) -> Opened | None:
+        """The insert met the same key or a request that has not ended; say which. None: that one has ended since."""
         if new.idempotency_key is not None:
             row = await connection.fetchrow(_SQL["by_key"], new.requester_id, new.idempotency_key)
             if row is not None:
@@ -102,8 +112,7 @@ class PostgresRequestBook:
                 return Opened(request_of(row), created=False)
         row = await connection.fetchrow(_SQL["current"], new.requester_id)
         if row is None:
-            # The request in the way ended between the two statements; the client may simply ask again.
-            raise ConnectionError("a request ended while another was being opened")
+            return None
         raise RequestOpen(request_of(row))
 
     # -- deciding -----------------------------------------------------------------------------------------------------

@@ -61,7 +61,8 @@ WHERE busy.until < eyeline_now() OR busy.request_id = excluded.request_id
 RETURNING person_id
 
 -- name: leave_alone
-UPDATE users SET not_before = $2 WHERE id = ANY ($1::uuid[])
+UPDATE users u SET not_before = $2
+FROM (SELECT id FROM users WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE) AS rest WHERE u.id = rest.id
 
 -- name: insert_call
 INSERT INTO calls (request_id, epoch, mode, language, requester_id, requester_session, volunteer_id, volunteer_session,

@@ -59,7 +59,7 @@ class TestOneAtATime:
 
     async def test_opening_while_the_former_one_ends_opens_or_names_it(self, world: World, second: World) -> None:
         who = await world.requester()
-        for _ in range(20):
+        for _ in range(60):
             former = await world.book.current(who.id) or await world.open(who)
             _, answer = await asyncio.gather(second.cancel(former), opened(world, who), return_exceptions=True)
             assert isinstance(answer, Opened | RequestOpen), answer
