@@ -206,7 +206,6 @@ class TestNoOvertaking:
         people = await town.volunteers(3)
         await town.look(younger.id)
         assert town.ringing(older.id) == people[:2]
-        await town.look(younger.id)
         assert town.ringing(younger.id) == people[2:]
 
     async def test_what_the_older_ones_leave_goes_to_the_younger_at_once(self) -> None:
@@ -218,6 +217,9 @@ class TestNoOvertaking:
         await town.look(third.id)
         assert (town.ringing(first.id), town.ringing(second.id)) == (people[:4], people[4:])
         assert town.ringing(third.id) == []
+        people += await town.volunteers(6)
+        await town.look(third.id)
+        assert (town.ringing(second.id), town.ringing(third.id)) == (people[4:8], people[8:])
 
     async def test_a_younger_one_may_have_whom_the_older_may_not(self, town: Town) -> None:
         older, younger = await town.ask(), await town.ask()
@@ -262,6 +264,31 @@ class TestNoOvertaking:
         await town.look(older.id)
         assert town.request(older.id).state is RequestState.ENDED
         assert await town.can_be_drawn(people[0])
+
+    async def test_a_request_is_hungry_exactly_while_it_wants_people_it_has_not_got(self, town: Town) -> None:
+        request = await town.ask()
+        await town.look(request.id)
+        hungry = [town.book.rows[request.id].hungry]
+        for people in (1, 1):
+            await town.volunteers(people)
+            await town.look(request.id)
+            hungry.append(town.book.rows[request.id].hungry)
+        await town.look(request.id)
+        hungry.append(town.book.rows[request.id].hungry)
+        await town.later(10)
+        await town.look(request.id)
+        hungry.append(town.book.rows[request.id].hungry)
+        assert hungry == [True, True, False, False, True]
+
+    async def test_an_older_one_served_all_it_wants_is_hungry_no_more(self, town: Town) -> None:
+        older, younger = await town.ask(), await town.ask()
+        await town.look(older.id)
+        await town.volunteers(1)
+        await town.look(younger.id)
+        assert town.book.rows[older.id].hungry
+        await town.volunteers(1)
+        await town.look(younger.id)
+        assert not town.book.rows[older.id].hungry
 
     async def test_another_language_does_not_matter(self, town: Town) -> None:
         older, younger = await town.ask("da"), await town.ask("en")
@@ -325,6 +352,7 @@ class TestTheIndex:
         request = await town.ask()
         await town.look(request.id)
         assert town.ringing(request.id) == [other]
+        await town.later(3)
         assert not await town.can_be_drawn(paused)
         town.book.people[paused].paused = False
         await town.desk.person_changed(paused)
@@ -336,6 +364,7 @@ class TestTheIndex:
         request = await town.ask()
         await town.look(request.id)
         assert town.ringing(request.id) == [other]
+        await town.later(3)
         assert await town.index.counts() == {}
 
     async def test_gives_back_within_two_seconds_whom_a_dead_node_drew(

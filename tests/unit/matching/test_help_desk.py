@@ -11,13 +11,14 @@ from uuid import UUID
 
 import pytest
 
-from matching.help_desk import PROGRESS_EVERY_S, Refusal
-from matching.model import Listing, OfferOutcome, Outcome, Request, RequestState, Tier
+from matching.help_desk import PROGRESS_EVERY_S, Refusal, why_not
+from matching.model import Listing, OfferOutcome, Outcome, Request, RequestState, Tier, WithdrawReason
 from matching.ports import IdempotencyMismatch, IndexUnavailable, NewRequest, NotFound, RequestOpen
 from matching.request_rules import Acceptance
 from tests.support.fake_index import FakeIndex
-from tests.support.fakes.cases import NOON, person, seconds
-from tests.support.fakes.request_book import Busy
+from tests.support.fakes.cases import NOON, offer, person, seconds
+from tests.support.fakes.cases import request as request_in_state
+from tests.support.fakes.request_book import Busy, Volunteer
 from tests.support.fakes.town import Town
 
 PHONE, TABLET = UUID(int=31), UUID(int=32)
@@ -172,6 +173,12 @@ class TestDeclining:
         assert not await town.desk.decline(request.id, first, 1)
         assert not await town.desk.decline(request.id, person(99), 1)
 
+    async def test_is_told(self, town: Town) -> None:
+        request, (first, *_) = await ringing_request(town)
+        told = len(town.herald.told)
+        await town.desk.decline(request.id, first, 1)
+        assert town.herald.told[told:] == [request.id]
+
     async def test_of_no_request_is_not_found(self, town: Town) -> None:
         with pytest.raises(NotFound):
             await town.desk.decline(UNKNOWN, person(0), 1)
@@ -180,10 +187,11 @@ class TestDeclining:
 class TestCancelling:
     async def test_a_waiting_request_ends_and_is_told(self, town: Town) -> None:
         request, people = await ringing_request(town)
+        told = len(town.herald.told)
         cancelled = await town.desk.cancel(request.id)
         assert (cancelled.request.outcome, cancelled.call_id) == (Outcome.CANCELLED, None)
         assert {town.outcome(request.id, one) for one in people} == {OfferOutcome.WITHDRAWN}
-        assert town.herald.told[-1] == request.id
+        assert town.herald.told[told:] == [request.id]
 
     async def test_twice_it_is_cancelled_once(self, town: Town) -> None:
         request, _ = await ringing_request(town)
@@ -216,7 +224,7 @@ class TestWhoIsFreeWhen:
     async def test_the_winner_is_held_until_the_call_is_over_and_a_moment_of_peace(self, town: Town) -> None:
         request, (first, *_) = await ringing_request(town)
         await town.desk.accept(request.id, yes(first))
-        await town.later(55)
+        await town.later(10)
         assert not await town.can_be_drawn(first)
         await town.desk.freed(first, town.clock.now)
         await town.later(4.9)
@@ -248,9 +256,20 @@ class TestWhoIsFreeWhen:
         await town.later(0.1)
         assert await town.can_be_drawn(first)
 
+    async def test_whose_offer_ended_with_the_request_may_be_asked_at_once(self, town: Town) -> None:
+        request = await town.ask()
+        await town.later(170)
+        people = await town.volunteers(2)
+        await town.look(request.id)
+        assert town.ringing(request.id) == people
+        await town.later(10)
+        await town.look(request.id)
+        assert town.request(request.id).outcome is Outcome.EXPIRED
+        assert all([await town.can_be_drawn(one) for one in people])
+
     async def test_who_let_it_expire_is_left_in_peace_from_then_on(self, town: Town) -> None:
         request, (first, *_) = await ringing_request(town)
-        await town.later(30)
+        await town.later(40)
         await town.look(request.id)
         await town.later(59.9)
         assert not await town.can_be_drawn(first)
@@ -279,6 +298,62 @@ class TestWhoIsFreeWhen:
         assert await town.desk.waiting_for(one) == younger.id
         await town.desk.cancel(younger.id)
         assert await town.desk.waiting_for(one) is None
+
+
+class TestWhyNot:
+    """Offers that ended otherwise than by this person."""
+
+    @pytest.mark.parametrize(
+        ("reason", "refusal"),
+        [
+            (WithdrawReason.CANCELLED, Refusal.REQUEST_ENDED),
+            (WithdrawReason.REQUEST_ENDED, Refusal.REQUEST_ENDED),
+            (WithdrawReason.UNAVAILABLE, Refusal.OFFER_OVER),
+        ],
+    )
+    def test_a_withdrawn_offer_says_why(self, reason: WithdrawReason, refusal: Refusal) -> None:
+        withdrawn = replace(offer(0, outcome=OfferOutcome.WITHDRAWN), reason=reason)
+        assert why_not(request_in_state(RequestState.WAITING), withdrawn, yes(person(0))) is refusal
+
+    @pytest.mark.parametrize("outcome", OfferOutcome)
+    def test_nothing_but_the_winning_session_has_won(self, outcome: OfferOutcome) -> None:
+        refusal = why_not(request_in_state(RequestState.ENDED), offer(0, outcome=outcome), yes(person(0)))
+        assert refusal is not None
+
+
+class TestDelivery:
+    async def test_acknowledged_offers_are_not_replaced(self, town: Town) -> None:
+        town.herald.deaf = {person(n) for n in range(3)}
+        request, people = await ringing_request(town)
+        await town.volunteers(3)
+        await town.later(1)
+        await town.desk.delivered(people[0], [(request.id, 1)])
+        await town.later(0.5)
+        await town.look(request.id)
+        assert len(town.ringing(request.id)) == 3 + 2
+
+
+class TestSweeping:
+    async def test_moves_those_whose_moment_has_come(self, town: Town) -> None:
+        request, (first, *_) = await ringing_request(town)
+        await town.desk.decline(request.id, first, 1)
+        town.clock.advance(59)
+        assert await town.desk.sweep(10) == 0
+        town.clock.advance(1)
+        assert await town.desk.sweep(10) == 1
+        assert await town.index.counts() == {("en", Tier.HOT): 1}
+
+    async def test_lists_anew_whose_window_is_over_and_forgets_who_is_gone(self, town: Town) -> None:
+        here, gone = person(0), person(1)
+        for one in (here, gone):
+            over = Listing(one, ("en",), Tier.COLD, opens_at=0.0, closes_at=town.clock.unix + 5)
+            await town.index.put([over], town.clock.unix)
+        town.book.people[here] = Volunteer(here, ready=False)
+        town.clock.advance(5)
+        assert await town.desk.sweep(10) == 2
+        assert await town.index.counts() == {("en", Tier.COLD): 1}
+        town.clock.advance(3600)
+        assert await town.desk.sweep(10) == 0
 
 
 class TestLooking:

@@ -322,12 +322,12 @@ class TestNextLook:
     )
 
     @given(st.sampled_from([WAITING, CONNECTING, IN_CALL]), offers, st.floats(-1000, 1000), st.integers(-200, 200))
-    def test_of_a_request_that_has_not_ended_is_soon_and_never_past(
+    def test_of_a_request_that_has_not_ended_is_soon_and_never_at_once(
         self, state: RequestState, offers: list[Offer], now_s: float, seen_s: int
     ) -> None:
         now = NOON + seconds(now_s)
         looked = next_look(case(request(state), offers, seen_at=NOON + seconds(seen_s)), now, LIMITS)
-        assert now <= looked <= now + (seconds(1) if state is WAITING else seconds(3))
+        assert now < looked <= now + (seconds(1) if state is WAITING else seconds(3))
 
     def test_is_when_an_offer_runs_out_if_that_is_sooner(self) -> None:
         waiting = case(offers=[offer(0, lasts_s=30)])

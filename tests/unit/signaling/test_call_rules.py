@@ -256,6 +256,44 @@ class TestLook:
         gone = away(_seen(call(RECONNECTING), NOON), side, NOON)
         assert look(gone, NOON + LIMITS.grace, LIMITS).end_reason is EndReason.LOST
 
+    @pytest.mark.parametrize("side", Side)
+    def test_while_media_runs_a_socket_may_be_away_for_a_minute(self, side: Side) -> None:
+        gone = away(_seen(call(CONNECTED), NOON + seconds(60)), side, NOON)
+        assert look(gone, NOON + seconds(59.999), LIMITS) is gone
+        assert look(gone, NOON + seconds(60), LIMITS).end_reason is EndReason.LOST
+
+    def test_when_both_sockets_are_away_only_for_the_grace(self) -> None:
+        gone = away(away(call(CONNECTED), REQUESTER, NOON), VOLUNTEER, NOON)
+        assert look(gone, NOON + seconds(29.999), LIMITS) is gone
+        assert look(gone, NOON + seconds(30), LIMITS).end_reason is EndReason.LOST
+
+    def test_sightings_are_written_only_so_often_and_judged_with_that_patience(self) -> None:
+        rebuilt = rejoin(_seen(call(RECONNECTING), NOON), 1, NOON + seconds(29), LIMITS)
+        assert look(rebuilt, NOON + seconds(43.999), LIMITS) is rebuilt
+        silent = replace(call(CONNECTED), requester=replace(call().requester, seen_at=NOON - seconds(20)))
+        alive = back(silent, VOLUNTEER, NOON)
+        assert look(alive, NOON + seconds(54.999), LIMITS) is alive
+        assert look(alive, NOON + seconds(55), LIMITS).end_reason is EndReason.LOST
+
+
+class TestNextLook:
+    def test_of_a_call_that_goes_well_is_soon(self) -> None:
+        assert next_look(call(CONNECTED), NOON, LIMITS) == NOON + seconds(3)
+
+    def test_of_a_connecting_call_is_when_it_should_have_connected(self) -> None:
+        assert next_look(call(), NOON + seconds(14), LIMITS) == NOON + seconds(15)
+
+    def test_of_a_broken_call_is_when_its_grace_is_over(self) -> None:
+        assert next_look(call(RECONNECTING), NOON + seconds(28), LIMITS) == NOON + seconds(30)
+        rebuilt = rejoin(call(RECONNECTING), 1, NOON + seconds(28), LIMITS)
+        assert next_look(rebuilt, NOON + seconds(42), LIMITS) == NOON + seconds(43)
+
+    @pytest.mark.parametrize("state", LIVE)
+    def test_is_never_past(self, state: CallState) -> None:
+        assert next_look(call(state), NOON + seconds(500), LIMITS) == NOON + seconds(
+            500 if state is not CONNECTED else 503
+        )
+
 
 def _seen(live: Call, at: datetime) -> Call:
     return back(back(live, REQUESTER, at), VOLUNTEER, at)

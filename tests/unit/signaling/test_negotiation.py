@@ -77,6 +77,13 @@ DIALOGUES: dict[str, list[Row]] = {
         (V, "answer", 1, "v1", PASS),
         (V, "answer", 1, "v2", STALE),
     ],
+    "an answer with the transport of the one before it is the only answer": [
+        (R, "offer", 1, "r1", PASS),
+        (V, "answer", 1, "v1", PASS),
+        (R, "offer", 2, "r1", PASS),
+        (V, "answer", 2, "v1", PASS),
+        (V, "answer", 2, "v2", STALE),
+    ],
     "an answer without an offer is stale": [
         (V, "answer", 1, "v1", STALE),
         (R, "offer", 1, "r1", PASS),
