@@ -55,11 +55,10 @@ class Telling:
             log.warning("telling waits", request=str(request_id), error=type(error).__name__)
 
     async def _tell_call(self, call: Call, news: RequestNews) -> None:
-        version = Version(f"call:{call.id}", call.version)
         for side in Side:
             view = call_view(call, side, self._ice, news.now)
             frame = wire.CallFrame(data=wire.CallChanged(call=view), call=call.id, attempt=call.attempt)
-            await self._sender.send(call.end(side).session_id, encode(frame), version=version)
+            await self._sender.send(call.end(side).session_id, encode(frame), version=_call_version(call))
         self._calls.told_call(call)
         log.info("call", call=str(call.id), request=str(call.request_id), state=call.state, reason=call.end_reason)
 
@@ -113,18 +112,23 @@ class Telling:
             view, state="ended", end_reason="moved", end_by="me", ice_servers=[], ice_expires_at=None
         )
         frame = wire.CallFrame(data=wire.CallChanged(call=over), call=call.id, attempt=call.attempt - 1)
-        await self._send_or_log(old_session, encode(frame))
+        # With the version it had, so that an older telling still on its way does not bring the call back to life there.
+        await self._send_or_log(old_session, encode(frame), _call_version(call))
 
     async def peer(self, call: Call, side: Side, state: Literal["away", "back", "paused"], cause: str | None) -> None:
         """The other side hears how this side is."""
         frame = wire.PeerFrame(data=wire.Peer(state=state, cause=cause), call=call.id, attempt=call.attempt)
         await self._send_or_log(call.end(side.other).session_id, encode(frame))
 
-    async def _send_or_log(self, session_id: UUID, frame: bytes) -> None:
+    async def _send_or_log(self, session_id: UUID, frame: bytes, version: Version | None = None) -> None:
         try:
-            await self._sender.send(session_id, frame)
+            await self._sender.send(session_id, frame, version=version)
         except CarrierUnavailable as error:
             log.warning("not told", session=str(session_id), error=type(error).__name__)
+
+
+def _call_version(call: Call) -> Version:
+    return Version(f"call:{call.id}", call.version)
 
 
 def _version(offer: Offer) -> Version:

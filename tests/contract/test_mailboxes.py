@@ -235,6 +235,15 @@ class TestOwning:
         assert (delivery.seq, delivery.owner_epoch) == (2, again.owner_epoch)
         await listener.stop()
 
+    async def test_a_version_told_while_there_was_no_mailbox_is_not_followed_by_an_older_one(
+        self, subject: Subject, session: UUID
+    ) -> None:
+        node = subject.node()
+        assert not await node.send(session, message(2), version=Version("call:1", 2))
+        await node.claim(session, resume=None)
+        await node.send(session, message(1), version=Version("call:1", 1))
+        assert await node.read(session, 0) == []
+
     async def test_beats_of_many_sessions_are_told_apart(self, subject: Subject) -> None:
         node = subject.node()
         claims = [await node.claim(uuid4(), resume=None) for _ in range(300)]

@@ -73,14 +73,15 @@ class FakeMailboxes:
         self._deliveries: asyncio.Queue[Delivery] = asyncio.Queue(10_000)
 
     async def send(self, session_id: UUID, message: bytes, *, version: Version | None = None) -> bool:
+        if version is not None and not self._carrier.is_news(session_id, version):
+            return True
         box = self._carrier.box(session_id)
         if box is None:
             return False
-        if version is None or self._carrier.is_news(session_id, version):
-            box.seq += 1
-            box.messages.append((box.seq, message))
-            self._keep(box)
-            self._hand(box, session_id, box.seq, message)
+        box.seq += 1
+        box.messages.append((box.seq, message))
+        self._keep(box)
+        self._hand(box, session_id, box.seq, message)
         return True
 
     async def send_unnumbered(self, session_id: UUID, message: bytes) -> None:
