@@ -84,10 +84,11 @@ class Desk:
     async def cancel(self, caller: Caller, request_id: UUID) -> Request:
         """Cancel the caller's request, or end the call it led to. Raises `NotFound`."""
         await self.own_request(caller, request_id)
-        cancelled = await self.help_desk.cancel(request_id)
-        if cancelled.call_id is not None:
+        # A call that ends at this very moment, by the other side, may send the request back to waiting: then that is
+        # cancelled. A request goes back only so often, so this comes to an end.
+        while (cancelled := await self.help_desk.cancel(request_id)).call_id is not None:
             await self.switchboard.end(cancelled.call_id, caller.user_id, EndReason.CANCELLED)
-        return await self.own_request(caller, request_id)
+        return cancelled.request
 
     async def own_request(self, caller: Caller, request_id: UUID) -> Request:
         """The caller's own request. Raises `NotFound`."""
@@ -118,7 +119,9 @@ class Desk:
         return self._clock(), await self._book.open_offers(caller.user_id)
 
     async def decline(self, caller: Caller, request_id: UUID, epoch: int) -> None:
-        """Not now; somebody else is looked for at once. Raises `NotFound`."""
+        """Not now; somebody else is looked for at once. Raises `NotFound` for what was never offered to the caller."""
+        if await self._book.offer_for(request_id, caller.user_id, epoch) is None:
+            raise NotFound
         if await self.help_desk.decline(request_id, caller.user_id, epoch):
             self.look_soon(request_id)
 
