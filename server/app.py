@@ -19,6 +19,7 @@ from uuid import UUID
 
 import aiohttp
 import asyncpg
+import structlog
 from aiohttp import web
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -73,15 +74,17 @@ from server.routing import BODY_BYTES_MAX, Boundary, Route
 from server.settings import Settings
 from server.socket.endpoint import PATH, SocketEndpoint
 from server.socket.frames import Frames
-from server.socket.hub import SESSION_ENDED, Hub
+from server.socket.hub import SESSION_ENDED, SESSION_SILENT, Hub
 from server.socket.reading import Services
 from server.socket.rules import SocketRules
-from server.tasks import Errands
+from server.tasks import Errands, lasting
 from server.telling import Telling
 from signaling.call_rules import CallLimits
 from signaling.model import Call
 from signaling.ports import CarrierUnavailable
 from signaling.switchboard import Switchboard
+
+log = structlog.get_logger()
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
 
@@ -161,7 +164,7 @@ class Node:
         self.hub = Hub(self.mailboxes, frames, self.clock, rules)
         services = Services(frames, ValkeyAnswers(valkey, library), self.authenticator, self.clock, rules)
         self.sockets = SocketEndpoint(self.hub, services, settings.origins)
-        self.rounds = Rounds(self.desk, self.presence)
+        self.rounds = Rounds(self.desk, self.presence, partial(self._close_socket, SESSION_SILENT))
         self.rebirth = Rebirth(self.generation, self.hub, book, self.index, listings)
         self.feed = AdminFeed(PostgresFigures(pool), self.index)
         self.admin_sockets = AdminSockets(self.feed, self.authenticator, settings.origins)
@@ -188,12 +191,20 @@ class Node:
         ]
 
     async def _session_ended(self, session_id: UUID) -> None:
-        """Whoever still holds its socket closes it; soon, because the end is committed, with Valkey or without."""
-        self.errands.start("end of a session", self.mailboxes.send_unnumbered(session_id, SESSION_ENDED))
+        self._close_socket(SESSION_ENDED, session_id)
+
+    def _close_socket(self, why: bytes, session_id: UUID) -> None:
+        """Whoever holds the session's socket closes it; soon, because why is committed, with Valkey or without."""
+        self.errands.start("closing a socket elsewhere", self.mailboxes.send_unnumbered(session_id, why))
 
     def loops(self) -> list[Loop]:
         """What runs as long as the node does."""
-        return [*self.rounds.loops(self.clock.measure), *self.rebirth.loops(), self.news.run, self.hub.run]
+        return [
+            *self.rounds.loops(self.clock.measure),
+            *self.rebirth.loops(),
+            lambda: lasting("marks", self.news.run),
+            lambda: lasting("sockets", self.hub.run),
+        ]
 
 
 @asynccontextmanager
@@ -207,7 +218,10 @@ async def open_node(settings: Settings) -> AsyncIterator[web.Application]:
         yield _application(settings, node)
     finally:
         await valkey.aclose()
-        await asyncio.wait_for(pool.close(), timeout=CLOSE_S)
+        try:
+            await asyncio.wait_for(pool.close(), timeout=CLOSE_S)
+        except TimeoutError:
+            pool.terminate()
 
 
 def _application(settings: Settings, node: Node) -> web.Application:
@@ -227,8 +241,11 @@ def _application(settings: Settings, node: Node) -> web.Application:
             await node.errands.finish(within_s=CLOSE_S)
             for task in tasks:
                 task.cancel()
-        await node.presence.flush()
-        await node.news.flush()
+        try:
+            await node.presence.flush()
+            await node.news.flush()
+        except OUTAGES as error:
+            log.warning("last marks lost", error=type(error).__name__)
 
     async def drain(_app: web.Application) -> None:
         await asyncio.gather(node.hub.drain(), node.admin_sockets.close())

@@ -13,7 +13,7 @@ import structlog
 from matching.ports import IndexUnavailable, Listings, RequestBook, VolunteerIndex
 from server.desk import Desk
 from server.socket.hub import Hub
-from server.tasks import every
+from server.tasks import every, lasting
 
 log = structlog.get_logger()
 
@@ -32,6 +32,7 @@ CLOCK_EVERY_S = 5.0
 REBUILD_CHECK_S = 0.5
 REBUILD_LEASE_S = 5.0
 REBUILD_PAGE = 1000
+RELIST_EVERY_S = 20.0
 
 
 class Presence(Protocol):
@@ -39,7 +40,7 @@ class Presence(Protocol):
 
     async def flush(self) -> None: ...
 
-    async def forget_silent(self) -> list[UUID]: ...
+    async def forget_silent(self) -> list[tuple[UUID, UUID]]: ...
 
     async def keep_partitions(self) -> None: ...
 
@@ -64,10 +65,20 @@ class Generation(Protocol):
 class Rounds:
     """All loops of a node but the sockets' own; `run` owns them."""
 
-    def __init__(self, desk: Desk, presence: Presence) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        presence: Presence,
+        close_silent: Callable[[UUID], object],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`close_silent`: have the socket of a session closed, should any node hold one; must not wait."""
         self._desk = desk
         self._presence = presence
-        self._written_at = self._steady_since = time.monotonic()
+        self._close_silent = close_silent
+        self._clock = clock
+        self._written_at = self._steady_since = clock()
 
     def loops(self, measure_clock: Callable[[], Awaitable[object]]) -> list[Loop]:
         """The loops that always run, each until cancelled."""
@@ -82,14 +93,22 @@ class Rounds:
         return [lambda s=s, w=w, f=f: every(s, w, f) for s, w, f in rounds]  # type: ignore[misc]
 
     async def look_at_due(self) -> None:
-        """Claim what is due and look at it, a few at a time, until little is left."""
+        """Claim what is due and look at it, a few at a time, until little is left.
+
+        A look that fails, or waits for a lock, holds up no other; what failed is told when all were looked at.
+        """
+        at_once = asyncio.Semaphore(LOOKS_AT_ONCE)
+
+        async def look(request_id: UUID) -> None:
+            async with at_once:
+                await self._desk.look(request_id)
+
         while True:
             due = await self._desk.help_desk.due(LOOKS_PER_ROUND)
-            for start in range(0, len(due), LOOKS_AT_ONCE):
-                looks = [self._desk.look(request_id) for request_id in due[start : start + LOOKS_AT_ONCE]]
-                for outcome in await asyncio.gather(*looks, return_exceptions=True):
-                    if isinstance(outcome, Exception):
-                        raise outcome
+            outcomes = await asyncio.gather(*map(look, due), return_exceptions=True)
+            for outcome in outcomes:
+                if isinstance(outcome, Exception):
+                    raise outcome
             if len(due) < LOOKS_PER_ROUND:
                 return
 
@@ -104,7 +123,7 @@ class Rounds:
     async def write_sightings(self) -> None:
         """Write down who was seen, and notice when that could not be done for a while."""
         await self._presence.flush()
-        now = time.monotonic()
+        now = self._clock()
         if now - self._written_at > 2 * SIGHTINGS_EVERY_S:
             self._steady_since = now
         self._written_at = now
@@ -112,11 +131,14 @@ class Rounds:
     async def forget_silent(self) -> None:
         """People whose node died are not hot any more.
 
-        Not judged right after Postgres (or this node) stood still: then everybody looks silent.
+        Not judged while Postgres (or this node) stands still, nor right after: then everybody looks silent. A socket
+        that is open all the same, on a node that only stood still for a while, is closed: its app says ready anew.
         """
-        if time.monotonic() - self._steady_since < STEADY_S:
+        now = self._clock()
+        if now - self._steady_since < STEADY_S or now - self._written_at > 2 * SIGHTINGS_EVERY_S:
             return
-        for person_id in await self._presence.forget_silent():
+        for session_id, person_id in await self._presence.forget_silent():
+            self._close_silent(session_id)
             await self._desk.help_desk.person_changed(person_id)
 
 
@@ -141,18 +163,23 @@ class Rebirth:
             log.warning("valkey lost its data; beginning anew")
             try:
                 await self._book.look_at_all()
-                await self._list_own()
+                await self.list_own()
                 await self._hub.reset()
             except Exception as error:
                 # Beats find lost mailboxes and looks find waiting requests, only later.
                 log.error("beginning anew failed", error=type(error).__name__)
 
-    async def _list_own(self) -> None:
-        """The people whose sockets this node holds come back first: they are hot."""
+    async def list_own(self) -> None:
+        """List the people whose sockets this node holds: after a wipe they come back first, for they are hot.
+
+        And again and again: of two who list a person at once, the one that read first may write last, and somebody who
+        said ready would stay listed as cold for as long as they wait.
+        """
         volunteers = [caller.user_id for caller in self._hub.callers() if caller.role == "volunteer"]
-        listings = await self._listings.of(volunteers)
         try:
-            await self._index.put(listings, (await self._book.now()).timestamp())
+            for start in range(0, len(volunteers), REBUILD_PAGE):
+                listings = await self._listings.of(volunteers[start : start + REBUILD_PAGE])
+                await self._index.put(listings, (await self._book.now()).timestamp())
         except IndexUnavailable:
             return
 
@@ -174,4 +201,9 @@ class Rebirth:
 
     def loops(self) -> list[Loop]:
         """The loops that always run, each until cancelled."""
-        return [self._generation.watch, self.follow, lambda: every(REBUILD_CHECK_S, "index rebuild", self.rebuild)]
+        return [
+            lambda: lasting("watching valkey", self._generation.watch),
+            lambda: lasting("following valkey", self.follow),
+            lambda: every(REBUILD_CHECK_S, "index rebuild", self.rebuild),
+            lambda: every(RELIST_EVERY_S, "listing own people", self.list_own),
+        ]

@@ -49,6 +49,18 @@ class Errands:
         await asyncio.gather(*late, return_exceptions=True)
 
 
+async def lasting(what: str, loop: Callable[[], Awaitable[object]], again_after_s: float = 1.0) -> None:
+    """Run what is meant to go on for ever, until cancelled. A failure nobody foresaw is logged, and it begins again:
+    one mistake must not take a node down with everybody on it."""
+    while True:
+        try:
+            await loop()
+            log.error("ended by itself", what=what)
+        except Exception as error:
+            log.error("beginning again", what=what, error=type(error).__name__, where=where_raised(error))
+        await asyncio.sleep(again_after_s)
+
+
 async def every(seconds: float, what: str, step: Callable[[], Awaitable[object]]) -> None:
     """Do `step` again and again until cancelled; a failure is logged once per kind until it works again."""
     failing: str | None = None

@@ -70,6 +70,8 @@ class End:
     """Since when the session's socket is known to be gone; None while it is attached."""
     seen_at: datetime
     """When the session was last seen at all, by any node."""
+    owner_epoch: int = 0
+    """Of the last owner of the session's mailbox that had its socket."""
 
 
 @dataclass(frozen=True, slots=True)

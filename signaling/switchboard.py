@@ -143,9 +143,13 @@ class Switchboard:
         """The session's socket is (again) here."""
         return await self._presence(call_id, session_id, call_rules.back)
 
-    async def detached(self, call_id: UUID, session_id: UUID) -> Changed:
-        """The session's socket is gone."""
-        return await self._presence(call_id, session_id, call_rules.away)
+    async def detached(self, call_id: UUID, session_id: UUID, owner_epoch: int) -> Changed:
+        """The session's socket is gone, by the word of this owner of its mailbox; void when a later one has one."""
+
+        def away(call: Call, side: Side, now: datetime) -> Call:
+            return call if call.end(side).owner_epoch > owner_epoch else call_rules.away(call, side, now)
+
+        return await self._presence(call_id, session_id, away)
 
     async def _presence(self, call_id: UUID, session_id: UUID, rule: Callable[[Call, Side, datetime], Call]) -> Changed:
         def apply(call: Call, now: datetime) -> Call:

@@ -26,6 +26,7 @@ OUTAGES: tuple[type[BaseException], ...] = (
     asyncpg.TransactionRollbackError,
     asyncpg.LockNotAvailableError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, while another takes over
     asyncpg.InterfaceError,
     ConnectionError,
     TimeoutError,

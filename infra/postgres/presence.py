@@ -31,25 +31,43 @@ class PostgresPresence:
         self._sighted.add(session_id)
 
     async def flush(self) -> None:
-        """Write the sightings; those not written because Postgres failed are kept for the next time."""
-        while self._sighted:
+        """Write the sightings; those not written because Postgres failed are kept for the next time.
+
+        Something is written also when nobody was seen: a flush that succeeds says that sightings can be written.
+        """
+        while True:
             some = sorted(self._sighted)[:BATCH]
             await self._sighting(some)
             self._sighted.difference_update(some)
+            if not self._sighted:
+                return
 
     async def _sighting(self, sessions: Collection[UUID]) -> None:
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute("SET LOCAL synchronous_commit = off")
             await connection.execute(_SQL["seen"], sessions)
 
+    async def attach(self, session_id: UUID, owner_epoch: int) -> None:
+        """The session's socket is here, under this owner epoch of its mailbox."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            # Lost in a crash, it is as if the socket had come unnoticed: absence is then judged by sightings.
+            await connection.execute("SET LOCAL synchronous_commit = off")
+            await connection.execute(_SQL["attach"], session_id, owner_epoch)
+
+    async def detach(self, session_id: UUID, owner_epoch: int) -> bool:
+        """Losing the socket takes readiness; False, and nothing is changed, when a later owner has a socket."""
+        status: str = await self._pool.execute(_SQL["detach"], session_id, owner_epoch)
+        return status != "UPDATE 0"
+
     async def set_ready(self, session_id: UUID, ready: bool) -> bool:
         """Write readiness at once, as it decides who is rung; False when the session cannot be ready."""
         status: str = await self._pool.execute(_SQL["set_ready"], session_id, ready)
         return status != "UPDATE 0"
 
-    async def forget_silent(self) -> list[UUID]:
-        """Take readiness from sessions unseen for long (their node died); the people concerned."""
-        return [row["user_id"] for row in await self._pool.fetch(_SQL["forget_silent"], self._fresh)]
+    async def forget_silent(self) -> list[tuple[UUID, UUID]]:
+        """Take readiness from sessions unseen for long (their node died); these, with the people concerned."""
+        rows = await self._pool.fetch(_SQL["forget_silent"], self._fresh)
+        return [(row["id"], row["user_id"]) for row in rows]
 
     async def keep_partitions(self) -> None:
         """Make the coming days' partitions of offers and drop those long past."""

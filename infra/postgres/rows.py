@@ -77,6 +77,7 @@ def call_of(row: asyncpg.Record) -> Call:
             media=msgspec.convert(row[f"{side}_media"], Media),
             away_since=row[f"{side}_away_since"],
             seen_at=row[f"{side}_seen_at"],
+            owner_epoch=row[f"{side}_owner_epoch"],
         )
 
     return Call(

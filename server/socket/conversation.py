@@ -41,11 +41,17 @@ class Conversation(Protocol):
     async def snapshot(self, caller: Caller) -> Snapshot:
         """The committed truth for this session, read after its mailbox was claimed."""
 
-    async def attached(self, caller: Caller) -> None:
+    async def attached(self, caller: Caller, owner_epoch: int) -> None:
         """The session has a socket, and its welcome is on the way."""
 
-    async def detached(self, caller: Caller) -> None:
-        """The session's socket is gone, and no other node or tab took it over."""
+    async def detached(self, caller: Caller, owner_epoch: int) -> None:
+        """The session's socket is gone, and no other node or tab took it over yet.
+
+        One may have by the time this is written down: the higher owner epoch is right, whoever comes last.
+        """
+
+    def left(self, session_id: UUID) -> None:
+        """A socket of this session is gone from this node, wherever the session lives on: forget what is kept of it."""
 
     def seen(self, session_id: UUID) -> None:
         """A frame came from this session; called for every one, so cheap."""

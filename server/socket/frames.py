@@ -35,6 +35,11 @@ class Presence(Protocol):
 
     def seen(self, session_id: UUID) -> None: ...
 
+    async def attach(self, session_id: UUID, owner_epoch: int) -> None: ...
+
+    async def detach(self, session_id: UUID, owner_epoch: int) -> bool:
+        """Also takes readiness. False when a later owner has the session's socket."""
+
     async def set_ready(self, session_id: UUID, ready: bool) -> bool:
         """False when the session cannot be ready."""
 
@@ -61,15 +66,23 @@ class Frames:
             offers = [offer_view(offer, now) for offer in opened]
         return Snapshot(user_view(caller), request, offers, await self._desk.live_call(caller))
 
-    async def attached(self, caller: Caller) -> None:
-        self._presence.seen(caller.session_id)
+    async def attached(self, caller: Caller, owner_epoch: int) -> None:
+        await self._presence.attach(caller.session_id, owner_epoch)
         await self._side_moved(caller, self._desk.switchboard.attached, "back")
 
-    async def detached(self, caller: Caller) -> None:
-        self._routes.pop(caller.session_id, None)
-        if caller.role == "volunteer" and await self._presence.set_ready(caller.session_id, False):
+    async def detached(self, caller: Caller, owner_epoch: int) -> None:
+        if not await self._presence.detach(caller.session_id, owner_epoch):
+            return
+        if caller.role == "volunteer":
             await self._desk.person_changed(caller.user_id)
-        await self._side_moved(caller, self._desk.switchboard.detached, "away")
+
+        async def away(call_id: UUID, session_id: UUID) -> Changed:
+            return await self._desk.switchboard.detached(call_id, session_id, owner_epoch)
+
+        await self._side_moved(caller, away, "away")
+
+    def left(self, session_id: UUID) -> None:
+        self._routes.pop(session_id, None)
 
     async def _side_moved(self, caller: Caller, move: Callable[[UUID, UUID], Awaitable[Changed]], state: str) -> None:
         """Write that a side's socket came or went, and let the other side know when that is news."""

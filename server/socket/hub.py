@@ -20,6 +20,7 @@ from server.socket.envelope import encode
 from server.socket.heartbeat import Heartbeat
 from server.socket.messages import Drain, DrainFrame
 from server.socket.rules import Close, SocketRules
+from server.tasks import lasting
 from signaling.ports import CarrierUnavailable, Claim, Delivery, Mailboxes, OwnershipLost
 
 CONVERSATION_S = 5.0
@@ -31,7 +32,9 @@ RESETS_AT_ONCE = 32
 Work = Callable[[], Awaitable[None]]
 
 SESSION_ENDED = b'{"type":"session_ended"}'
+SESSION_SILENT = b'{"type":"session_silent"}'
 """From node to node, never to a client: whoever holds the socket of this session closes it."""
+_CLOSES = {SESSION_ENDED: Close.UNAUTHORIZED, SESSION_SILENT: Close.GOING_AWAY}
 
 _log = structlog.get_logger()
 
@@ -91,7 +94,7 @@ class Hub:
             await self._guarded(partial(self._catch_up, connection))
         try:
             async with asyncio.timeout(CONVERSATION_S):
-                await self._conversation.attached(connection.caller)
+                await self._conversation.attached(connection.caller, connection.claim.owner_epoch)
         except Exception as error:
             self._report("attached", error)
             connection.close(Close.TRY_AGAIN_LATER)
@@ -131,8 +134,9 @@ class Hub:
             await connection.closed()
             if not connection.taken_over and await self._release(connection.claim):
                 async with asyncio.timeout(CONVERSATION_S):
-                    await self._conversation.detached(connection.caller)
+                    await self._conversation.detached(connection.caller, connection.claim.owner_epoch)
         finally:
+            self._conversation.left(connection.session_id)
             self._present -= 1
             if not self._present:
                 self._empty.set()
@@ -197,7 +201,7 @@ class Hub:
         """Deliver and beat until cancelled; then everything this began is cancelled and awaited."""
         try:
             async with asyncio.TaskGroup() as loops:
-                loops.create_task(self._pump())
+                loops.create_task(lasting("deliveries", self._pump))
                 loops.create_task(self._heartbeat.run(self._guarded))
         finally:
             for chore in self._chores:
@@ -223,10 +227,10 @@ class Hub:
     def _deliver_to(self, connection: Connection, delivery: Delivery) -> None:
         if delivery.message is None:
             connection.close(Close.SESSION_TAKEN_OVER)
-        elif delivery.message == SESSION_ENDED:
-            connection.close(Close.UNAUTHORIZED)
         elif delivery.seq is None:
-            if connection.welcomed:
+            if delivery.message in _CLOSES:
+                connection.close(_CLOSES[delivery.message])
+            elif connection.welcomed:
                 connection.push(delivery.message)
         elif connection.welcomed and delivery.seq == connection.sent + 1 and not connection.order.locked():
             self._send(connection, delivery.seq, delivery.message)

@@ -13,7 +13,7 @@ import pytest
 from infra.valkey.connection import open_valkey
 from server.auth import Suspended
 from server.socket.conversation import FrameError
-from server.socket.hub import SESSION_ENDED
+from server.socket.hub import SESSION_ENDED, SESSION_SILENT
 from signaling.ports import CarrierUnavailable
 from tests.support.engines import Engines, freeze, thaw
 from tests.support.socket_nodes import (
@@ -483,6 +483,7 @@ class TestTakingOver:
         assert await new.hear_numbers(1) == [1]
         await until(lambda: node.hub.callers() == [])
         assert sockets.conversation.detached_sessions == []
+        await until(lambda: old.who.session_id in sockets.conversation.left_sessions)
 
     async def test_and_on_the_same_node(self, sockets: Sockets, node: SocketNode) -> None:
         old = await node.enter(caller())
@@ -641,6 +642,15 @@ class TestTokens:
         client = await other.enter(caller())
         await node.mailboxes.send_unnumbered(client.who.session_id, SESSION_ENDED)
         assert await client.end() == 4401
+
+    async def test_one_that_was_taken_for_silent_comes_back_and_says_ready_anew(
+        self, sockets: Sockets, node: SocketNode
+    ) -> None:
+        client = await node.enter(caller())
+        await (await sockets.node()).mailboxes.send_unnumbered(client.who.session_id, SESSION_SILENT)
+        assert await client.end() == 1001
+        again = await node.enter(client.who, resume=client.place(0))
+        assert again.welcome["resumed"]
 
     async def test_not_during_a_call_nor_in_the_minute_after(self, sockets: Sockets) -> None:
         node = await sockets.node(heartbeat_s=0.1, after_call_s=0.5)

@@ -101,6 +101,7 @@ class ScriptedConversation:
     handled: list[ConversationFrame] = field(default_factory=list)
     attached_sessions: list[UUID] = field(default_factory=list)
     detached_sessions: list[UUID] = field(default_factory=list)
+    left_sessions: list[UUID] = field(default_factory=list)
     seen_sessions: list[UUID] = field(default_factory=list)
     delivered_offers: list[tuple[UUID, int]] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
@@ -129,11 +130,14 @@ class ScriptedConversation:
         )
         return Snapshot(user=user, request=None, offers=list(self.offers), call=None)
 
-    async def attached(self, caller: Caller) -> None:
+    async def attached(self, caller: Caller, owner_epoch: int) -> None:
         self.attached_sessions.append(caller.session_id)
 
-    async def detached(self, caller: Caller) -> None:
+    async def detached(self, caller: Caller, owner_epoch: int) -> None:
         self.detached_sessions.append(caller.session_id)
+
+    def left(self, session_id: UUID) -> None:
+        self.left_sessions.append(session_id)
 
     def seen(self, session_id: UUID) -> None:
         self.seen_sessions.append(session_id)

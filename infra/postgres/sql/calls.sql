@@ -4,22 +4,26 @@
 SELECT request_id FROM calls WHERE id = $1
 
 -- name: get
-SELECT c.*, rs.seen_at AS requester_seen_at, vs.seen_at AS volunteer_seen_at, eyeline_now() AS now
+SELECT c.*, rs.seen_at AS requester_seen_at, rs.owner_epoch AS requester_owner_epoch,
+       vs.seen_at AS volunteer_seen_at, vs.owner_epoch AS volunteer_owner_epoch, eyeline_now() AS now
 FROM calls c JOIN sessions rs ON rs.id = c.requester_session JOIN sessions vs ON vs.id = c.volunteer_session
 WHERE c.id = $1
 
 -- name: of_epoch
-SELECT c.*, rs.seen_at AS requester_seen_at, vs.seen_at AS volunteer_seen_at, eyeline_now() AS now
+SELECT c.*, rs.seen_at AS requester_seen_at, rs.owner_epoch AS requester_owner_epoch,
+       vs.seen_at AS volunteer_seen_at, vs.owner_epoch AS volunteer_owner_epoch, eyeline_now() AS now
 FROM calls c JOIN sessions rs ON rs.id = c.requester_session JOIN sessions vs ON vs.id = c.volunteer_session
 WHERE c.request_id = $1 AND c.epoch = $2
 
 -- name: live_of_person
-SELECT c.*, rs.seen_at AS requester_seen_at, vs.seen_at AS volunteer_seen_at, eyeline_now() AS now
+SELECT c.*, rs.seen_at AS requester_seen_at, rs.owner_epoch AS requester_owner_epoch,
+       vs.seen_at AS volunteer_seen_at, vs.owner_epoch AS volunteer_owner_epoch, eyeline_now() AS now
 FROM calls c JOIN sessions rs ON rs.id = c.requester_session JOIN sessions vs ON vs.id = c.volunteer_session
 WHERE (c.requester_id = $1 OR c.volunteer_id = $1) AND c.state <> 'ended'
 
 -- name: untold
-SELECT c.*, rs.seen_at AS requester_seen_at, vs.seen_at AS volunteer_seen_at, eyeline_now() AS now
+SELECT c.*, rs.seen_at AS requester_seen_at, rs.owner_epoch AS requester_owner_epoch,
+       vs.seen_at AS volunteer_seen_at, vs.owner_epoch AS volunteer_owner_epoch, eyeline_now() AS now
 FROM calls c JOIN sessions rs ON rs.id = c.requester_session JOIN sessions vs ON vs.id = c.volunteer_session
 WHERE c.request_id = $1 AND c.told_version < c.version
 

@@ -26,19 +26,20 @@ SELECT eyeline_now() AS now
 UPDATE sessions s SET ready = $2, seen_at = eyeline_now() FROM users u
 WHERE s.id = $1 AND u.id = s.user_id AND s.ended_at IS NULL AND (NOT $2 OR u.role = 'volunteer')
 
--- name: unready
-UPDATE sessions SET ready = false WHERE id = $1 AND ready
+-- name: attach
+UPDATE sessions SET seen_at = eyeline_now(), owner_epoch = greatest(owner_epoch, $2) WHERE id = $1 AND ended_at IS NULL
+
+-- name: detach
+UPDATE sessions SET ready = false WHERE id = $1 AND owner_epoch <= $2
 
 -- name: seen
 UPDATE sessions SET seen_at = eyeline_now() WHERE id = ANY ($1::uuid[]) AND ended_at IS NULL
 
 -- name: forget_silent
-WITH silent AS MATERIALIZED (
-    SELECT id FROM sessions WHERE ready AND ended_at IS NULL AND seen_at < eyeline_now() - $1::interval
-    LIMIT 500 FOR NO KEY UPDATE SKIP LOCKED
-)
-UPDATE sessions s SET ready = false FROM silent WHERE s.id = silent.id
-RETURNING s.user_id
+UPDATE sessions SET ready = false
+WHERE id = ANY (ARRAY (SELECT id FROM sessions WHERE ready AND ended_at IS NULL
+                       AND seen_at < eyeline_now() - $1::interval LIMIT 500 FOR NO KEY UPDATE SKIP LOCKED))
+RETURNING id, user_id
 
 -- name: keep_partitions
 SELECT eyeline_keep_offer_partitions(7, 35)

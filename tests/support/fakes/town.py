@@ -29,13 +29,14 @@ class Town:
         self.book = FakeRequestBook(self.clock, limits)
         self.index = FakeIndex()
         self.index.complete()
+        self.listings = FakeListings(self.book)
         self.herald = FakeHerald(self.book)
         self.policy = FixedWaves(size, timedelta(seconds=interval_s))
         self.desk = self.node()
 
     def node(self) -> HelpDesk:
         """One more node over the same books."""
-        return HelpDesk(self.book, self.index, FakeListings(self.book), self.herald, self.policy, self.limits)
+        return HelpDesk(self.book, self.index, self.listings, self.herald, self.policy, self.limits)
 
     async def volunteers(self, count: int, *languages: str) -> list[UUID]:
         """So many more people, ready, in the index; the first is drawn first."""

@@ -129,7 +129,7 @@ class TestEnding:
         assert await board.take(CALL, VOLUNTEER, ELSEWHERE) == (over, None)
         assert await refusal(board.rejoin(CALL, SESSION, 1)) is Refused.CALL_ENDED
         await board.attached(CALL, SESSION)
-        await board.detached(CALL, SESSION)
+        await board.detached(CALL, SESSION, 0)
         await board.look(CALL)
         assert room.call == over
         assert (room.herald.told, room.freed) == ([REQUEST], [CALL])
@@ -190,17 +190,25 @@ class TestMovingAndRebuilding:
         assert room.herald.told == []
 
     async def test_presence_of_a_session_is_that_of_its_side(self, room: Room) -> None:
-        gone = await room.switchboard.detached(CALL, SESSION)
+        gone = await room.switchboard.detached(CALL, SESSION, 0)
         assert gone.after.requester.away_since == room.clock.now
         here = await room.switchboard.attached(CALL, SESSION)
         assert here.after.requester.away_since is None
         assert room.call == here.after
         assert room.call.volunteer == call().volunteer
 
+    async def test_an_older_owner_of_the_mailbox_cannot_say_that_the_socket_is_gone(self, room: Room) -> None:
+        attached = replace(room.call, requester=replace(room.call.requester, owner_epoch=7))
+        room.book.calls[CALL] = attached
+        await room.switchboard.detached(CALL, SESSION, 6)
+        assert room.call == attached
+        await room.switchboard.detached(CALL, SESSION, 7)
+        assert room.call.requester.away_since == room.clock.now
+
     async def test_presence_of_a_session_that_left_the_call_is_no_matter(self, room: Room) -> None:
         await room.switchboard.take(CALL, REQUESTER, ELSEWHERE)
         before = room.call
-        await room.switchboard.detached(CALL, SESSION)
+        await room.switchboard.detached(CALL, SESSION, 0)
         assert room.call == before
 
 

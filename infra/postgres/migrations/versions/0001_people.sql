@@ -31,6 +31,7 @@ CREATE TABLE identities (
 CREATE INDEX identities_user ON identities (user_id);
 
 -- One sign-in on one device; it owns one mailbox. `ready` is written on change and counts while `seen_at` is fresh.
+-- `owner_epoch`: of the mailbox's last owner that had its socket; what an older one says of losing it is void.
 CREATE TABLE sessions (
     id         uuid PRIMARY KEY DEFAULT uuidv7(),
     user_id    uuid NOT NULL REFERENCES users ON DELETE CASCADE,
@@ -39,6 +40,7 @@ CREATE TABLE sessions (
     created_at timestamptz NOT NULL DEFAULT eyeline_now(),
     seen_at    timestamptz NOT NULL DEFAULT eyeline_now(),
     ready      boolean NOT NULL DEFAULT false,
+    owner_epoch bigint NOT NULL DEFAULT 0,
     ended_at   timestamptz,
     CHECK (NOT (ready AND ended_at IS NOT NULL))
 );

@@ -1,0 +1,139 @@
+"""What a node does again and again: one failure holds up nobody else, and silence is judged only by who can hear."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import pytest
+
+from server.rounds import LOOKS_AT_ONCE, LOOKS_PER_ROUND, Rebirth, Rounds
+from server.socket.hub import Hub
+from tests.support.fakes.town import Town
+
+
+class Desk:
+    """Looks fail for `broken` requests, and wait for ever for `stuck` ones."""
+
+    def __init__(self, due: list[UUID]) -> None:
+        self.help_desk = self
+        self.waiting = due
+        self.looked: list[UUID] = []
+        self.changed: list[UUID] = []
+        self.broken: set[UUID] = set()
+        self.stuck: set[UUID] = set()
+        self._done = asyncio.Semaphore(0)
+
+    async def due(self, limit: int) -> list[UUID]:
+        some, self.waiting = self.waiting[:limit], self.waiting[limit:]
+        return some
+
+    async def look(self, request_id: UUID) -> None:
+        if request_id in self.broken:
+            raise RuntimeError("a mistake of ours")
+        if request_id in self.stuck:
+            await asyncio.Event().wait()
+        self.looked.append(request_id)
+        self._done.release()
+
+    async def looked_at(self, count: int) -> None:
+        for _ in range(count):
+            await self._done.acquire()
+
+    async def person_changed(self, person_id: UUID) -> None:
+        self.changed.append(person_id)
+
+
+class Sightings:
+    """Presence of which one session fell silent."""
+
+    def __init__(self) -> None:
+        self.silent = (uuid4(), uuid4())
+        self.away = False
+
+    async def flush(self) -> None:
+        if self.away:
+            raise ConnectionError
+
+    async def forget_silent(self) -> list[tuple[UUID, UUID]]:
+        return [self.silent]
+
+    async def keep_partitions(self) -> None: ...
+
+
+class TestLooks:
+    async def test_one_that_fails_is_told_of_after_all_others_were_looked_at(self) -> None:
+        requests = [uuid4() for _ in range(3 * LOOKS_AT_ONCE)]
+        desk = Desk(list(requests))
+        desk.broken = {requests[0]}
+        with pytest.raises(RuntimeError):
+            await Rounds(cast(Any, desk), Sightings(), print).look_at_due()
+        assert desk.looked == requests[1:]
+
+    async def test_some_that_wait_hold_up_no_others(self) -> None:
+        requests = [uuid4() for _ in range(LOOKS_PER_ROUND)]
+        desk = Desk(list(requests))
+        desk.stuck = set(requests[: LOOKS_AT_ONCE - 1])
+        looking = asyncio.create_task(Rounds(cast(Any, desk), Sightings(), print).look_at_due())
+        async with asyncio.timeout(5):
+            await desk.looked_at(len(requests) - len(desk.stuck))
+        looking.cancel()
+        await asyncio.wait([looking])
+
+
+class Clock:
+    """Moves when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class TestSilence:
+    async def test_who_is_silent_is_not_hot_and_their_socket_is_closed_wherever_it_is(self) -> None:
+        desk, sightings, closed, clock = Desk([]), Sightings(), list[UUID](), Clock()
+        node = Rounds(cast(Any, desk), sightings, closed.append, clock=clock)
+        await self._go_on(node, clock, 30)
+        await node.forget_silent()
+        assert desk.changed == [sightings.silent[1]]
+        assert closed == [sightings.silent[0]]
+
+    async def test_nobody_is_judged_while_sightings_cannot_be_written_nor_soon_after(self) -> None:
+        desk, sightings, clock = Desk([]), Sightings(), Clock()
+        node = Rounds(cast(Any, desk), sightings, print, clock=clock)
+        await self._go_on(node, clock, 30)
+        sightings.away = True
+        clock.now += 60
+        with pytest.raises(ConnectionError):
+            await node.write_sightings()
+        sightings.away = False
+        await node.forget_silent()  # before anything was written again
+        await node.write_sightings()
+        await node.forget_silent()  # others write at this very moment
+        assert desk.changed == []
+        await self._go_on(node, clock, 30)
+        await node.forget_silent()
+        assert desk.changed == [sightings.silent[1]]
+
+    async def _go_on(self, node: Rounds, clock: Clock, seconds: int) -> None:
+        for _ in range(seconds):
+            clock.now += 1
+            await node.write_sightings()
+
+
+async def test_somebody_listed_wrongly_by_a_race_is_listed_anew() -> None:
+    town = Town()
+    [helper] = await town.volunteers(1, "en")
+    await town.index.remove([helper])
+    assert not await town.can_be_drawn(helper)
+
+    class OneSocket:
+        def callers(self) -> list[Any]:
+            return [type("Caller", (), {"user_id": helper, "role": "volunteer"})]
+
+    own = Rebirth(cast(Any, None), cast(Hub, OneSocket()), town.book, town.index, town.listings)
+    await own.list_own()
+    assert await town.can_be_drawn(helper)
