@@ -11,6 +11,8 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page
 
 from tests.support.chromium import chromium
+from tests.support.installation import Installation, installation
+from tests.support.people import Street, street
 from tests.support.scripted_server import ScriptedServer
 
 
@@ -42,3 +44,17 @@ async def page(context: BrowserContext) -> AsyncIterator[Page]:
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
     assert errors == []
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def place(database_url: str, valkey_url: str) -> AsyncIterator[Installation]:
+    """Where real nodes can be started; empty yet."""
+    async with installation(database_url, valkey_url) as place:
+        yield place
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def people(place: Installation, browser: Browser) -> AsyncIterator[Street]:
+    """They leave before the nodes do."""
+    async with street(browser) as people:
+        yield people

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -153,7 +155,7 @@ class Person:
         await self.page.fill("#chat-text", text)
         await self.page.press("#chat-text", "Enter")
 
-    async def chat_is(self, lines: Sequence[str]) -> None:
+    async def chat_is(self, lines: Sequence[str | re.Pattern[str]]) -> None:
         await expect(self.page.locator("#chat-log p")).to_have_text(lines, timeout=PATIENCE_MS)
 
     # Media.
@@ -203,9 +205,15 @@ class Street:
 
     async def requester(self, url: str, name: str = "anna", *, context: BrowserContext | None = None) -> Person:
         """Signed in and at rest."""
-        person = await self._arrive(url, "requester", name, context)
+        person = await self.arriving_requester(url, name, context=context)
         await person.is_in("rest")
         return person
+
+    async def arriving_requester(
+        self, url: str, name: str = "anna", *, context: BrowserContext | None = None
+    ) -> Person:
+        """Signed in, in whatever state."""
+        return await self._arrive(url, "requester", name, context)
 
     async def volunteer(
         self, url: str, name: str = "vera", *, context: BrowserContext | None = None, ready: bool = True
@@ -246,3 +254,21 @@ async def street(browser: Browser) -> AsyncIterator[Street]:
         people = Street(browser, stack)
         yield people
         people.nothing_broke()
+
+
+async def answered(requester: Person, volunteer: Person) -> None:
+    """From the tap to both pages in the call."""
+    await requester.press("help")
+    await volunteer.is_in("ringing")
+    await volunteer.press("answer")
+    await in_call(requester, volunteer)
+
+
+async def in_call(requester: Person, volunteer: Person) -> None:
+    await volunteer.is_in("in-call")
+    await requester.is_in("in-call")
+
+
+async def media_run(requester: Person, volunteer: Person) -> None:
+    """The volunteer sees; both hear."""
+    await asyncio.gather(volunteer.sees(), volunteer.hears_the_other(), requester.hears_the_other())

@@ -35,11 +35,11 @@ class TurnServer:
 
 
 @asynccontextmanager
-async def turn_server(directory: Path) -> AsyncIterator[TurnServer]:
+async def turn_server(directory: Path, port: int | None = None) -> AsyncIterator[TurnServer]:
     """Fails, and says what to install, where there is no coturn."""
     if not os.path.exists(EXECUTABLE):  # noqa: ASYNC240 - one look at a local disk
         raise AssertionError(f"{EXECUTABLE} is missing: install it with `apt-get install coturn`")
-    server = TurnServer(free_port(), directory / "turnserver.log")
+    server = TurnServer(port or free_port(), directory / "turnserver.log")
     arguments = [
         "-n",
         "--listening-ip=127.0.0.1",

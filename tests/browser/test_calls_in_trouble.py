@@ -1,0 +1,146 @@
+"""Calls that suffer: cut sockets, nodes and relays that go, pages that are reloaded or closed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.installation import Installation
+from tests.support.people import Street, answered, in_call, media_run
+from tests.support.turn import turn_server
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+
+class TestBadNetwork:
+    @pytest.mark.parametrize("cut", [("requester",), ("volunteer",), ("requester", "volunteer")], ids=" and ".join)
+    async def test_sockets_cut_in_the_middle_of_negotiation(
+        self, place: Installation, people: Street, cut: tuple[str, ...]
+    ) -> None:
+        """Right after the first description passed: the offer, going up or coming down."""
+        node = await place.node()
+        proxies = {side: await place.proxy(node) for side in ("requester", "volunteer")}
+        requester = await people.requester(proxies["requester"].url)
+        volunteer = await people.volunteer(proxies["volunteer"].url)
+        for side in cut:
+            proxies[side].cut_at("description")
+        await answered(requester, volunteer)
+        assert all(proxies[side].cut.is_set() for side in cut)
+        await media_run(requester, volunteer)
+        await requester.press("end")
+        await volunteer.is_in("ended")
+        assert await place.outcomes() == ["completed"]
+
+    async def test_sockets_cut_in_a_call_are_nobodys_business(self, place: Installation, people: Street) -> None:
+        node = await place.node()
+        proxies = [await place.proxy(node) for _ in range(2)]
+        requester = await people.requester(proxies[0].url)
+        volunteer = await people.volunteer(proxies[1].url)
+        await answered(requester, volunteer)
+        await media_run(requester, volunteer)
+        for proxy in proxies:
+            proxy.cut_now()
+        await volunteer.write("Still there?")
+        await requester.chat_is(["Other person: Still there?"])
+        await media_run(requester, volunteer)
+        assert [await person.attempt() for person in (requester, volunteer)] == [1, 1]
+        await volunteer.press("end")
+        await requester.is_in("ended")
+
+    async def test_a_call_outlives_its_node(self, place: Installation, people: Street) -> None:
+        node = await place.node()
+        requester = await people.requester(node.url)
+        volunteer = await people.volunteer(node.url)
+        await answered(requester, volunteer)
+        await media_run(requester, volunteer)
+        await node.kill()
+        await media_run(requester, volunteer)
+        await place.node(port=node.port)
+        await volunteer.write("Still there?")
+        await requester.chat_is(["Other person: Still there?"])
+        await volunteer.press("end")
+        await requester.is_in("ended")
+        assert await place.outcomes() == ["completed"]
+
+    async def test_a_relay_that_was_restarted_is_used_again(
+        self, place: Installation, people: Street, tmp_path: Path
+    ) -> None:
+        async with turn_server(tmp_path) as turn:
+            node = await place.node(**turn.settings)
+            requester = await people.requester(node.url)
+            volunteer = await people.volunteer(node.url)
+            await answered(requester, volunteer)
+            await media_run(requester, volunteer)
+        async with turn_server(tmp_path, port=turn.port):
+            await requester.hears("The connection is weak. Repairing it.")
+            await requester.hears("Connected again.")
+            await in_call(requester, volunteer)
+            await media_run(requester, volunteer)
+            await requester.press("end")
+            await volunteer.is_in("ended")
+
+
+class TestPagesThatGo:
+    @pytest.mark.parametrize("side", ["requester", "volunteer"])
+    async def test_a_page_reloaded_in_a_call_comes_back(self, place: Installation, people: Street, side: str) -> None:
+        node = await place.node()
+        both = {"requester": await people.requester(node.url), "volunteer": await people.volunteer(node.url)}
+        await answered(**both)
+        await media_run(**both)
+        await both[side].page.reload()
+        await in_call(**both)
+        await media_run(**both)
+        assert [await person.attempt() for person in both.values()] == [2, 2]
+        await both["requester"].press("end")
+        await both["volunteer"].is_in("ended")
+        assert await place.outcomes() == ["completed"]
+
+    async def test_a_volunteer_whose_page_was_closed_is_followed_by_another(
+        self, place: Installation, people: Street
+    ) -> None:
+        node = await place.node(EYELINE_GRACE_S="2", EYELINE_HEARTBEAT_S="1")
+        requester = await people.requester(node.url)
+        leaving = await people.volunteer(node.url, "leaving")
+        await answered(requester, leaving)
+        await media_run(requester, leaving)
+        other = await people.volunteer(node.url, "other")
+        await leaving.page.close()
+        await other.is_in("ringing")
+        await requester.is_in("waiting")
+        await requester.hears("You keep your place.")
+        await other.press("answer")
+        await in_call(requester, other)
+        await media_run(requester, other)
+
+    async def test_not_working_finds_somebody_else(self, place: Installation, people: Street) -> None:
+        node = await place.node()
+        requester = await people.requester(node.url)
+        first = await people.volunteer(node.url, "first")
+        await answered(requester, first)
+        other = await people.volunteer(node.url, "other")
+        await requester.press("not-working")
+        await other.is_in("ringing")
+        await first.is_in("ended")
+        await first.shows("The call did not work, so someone else is asked.")
+        await other.press("answer")
+        await in_call(requester, other)
+        await media_run(requester, other)
+
+    async def test_a_call_moves_to_another_device(self, place: Installation, people: Street) -> None:
+        node = await place.node()
+        phone = await people.requester(node.url)
+        volunteer = await people.volunteer(node.url)
+        await answered(phone, volunteer)
+        await media_run(phone, volunteer)
+        tablet = await people.arriving_requester(node.url)
+        await tablet.is_in("problem")
+        await tablet.shows("You are in a call on another of your devices.")
+        await tablet.press("move-here")
+        await in_call(tablet, volunteer)
+        await phone.is_in("problem")
+        await phone.shows("The call moved to another of your devices.")
+        await media_run(tablet, volunteer)
+        await tablet.press("end")
+        await volunteer.is_in("ended")
+        assert await place.outcomes() == ["completed"]
