@@ -136,7 +136,8 @@ class Boundary:
         async def endpoint(request: web.Request) -> web.StreamResponse:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 caller = await self._admit(route, request)
-                body = await read_body(request, decoder) if decoder is not None else None
+                data = await read_body(request)
+                body = decode_body(data, decoder) if decoder is not None else None
                 exchange = Exchange(body, request.match_info, request.headers, request.remote or "", caller)
                 return _response(route, await route.handler(exchange))
 
@@ -173,29 +174,34 @@ class Boundary:
             raise too_fast(wait_s)
 
 
-async def read_body(request: web.Request, decoder: msgspec.json.Decoder[Any]) -> Any:
-    """The body as the decoder's type; an absent body counts as `{}`. Raises 400 naming the field, or 413."""
+async def read_body(request: web.Request) -> bytes:
+    """The whole body, also where none is expected: too much is too much everywhere. Raises 413, or 400 for a part."""
+    if not request.can_read_body:
+        return b""
     try:
         async with asyncio.timeout(BODY_WAIT_S):
-            data = await request.read()
+            return await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise too_large() from None
     except (TimeoutError, web.RequestPayloadError):
         raise invalid_body("", "the body did not arrive whole") from None
-    return decode_body(data, decoder)
 
 
 def decode_body(data: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
-    """JSON to the decoder's type. Raises 400 `invalid_body` with the field's path and never with its value."""
+    """JSON to the decoder's type; an absent body counts as `{}`.
+
+    Raises 400 `invalid_body` with the field's path and never with its value.
+    """
     try:
-        body = decoder.decode(data or b"{}")
+        # The decoder does not look into the fields it skips.
+        body = decoder.decode(data.decode() or "{}")
     except msgspec.ValidationError as error:
         raise invalid_body(*place_and_problem(str(error))) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise invalid_body("", "the body is not UTF-8 JSON") from None
     # Postgres texts cannot hold it, and no honest client sends it.
-    if b"\\u0000" in data and _holds_nul(msgspec.to_builtins(body)):
-        raise invalid_body("", "texts must not contain U+0000")
+    if b"\\u0000" in data and (place := _place_of_nul(msgspec.to_builtins(body))) is not None:
+        raise invalid_body(place.removeprefix("."), "must not contain U+0000")
     return body
 
 
@@ -207,12 +213,17 @@ def _is_this_machine(address: str | None) -> bool:
         return False
 
 
-def _holds_nul(value: object) -> bool:
+def _place_of_nul(value: object) -> str | None:
+    """Path of the first text with U+0000 in it, such as `.device.id` or `.languages[2]`."""
     if isinstance(value, str):
-        return "\x00" in value
+        return "" if "\x00" in value else None
     if isinstance(value, Mapping):
-        return any(_holds_nul(item) for pair in value.items() for item in pair)
-    return isinstance(value, list | tuple) and any(map(_holds_nul, value))
+        parts = ((f".{name}", item) for name, item in value.items())
+    elif isinstance(value, list | tuple):
+        parts = ((f"[{number}]", item) for number, item in enumerate(value))
+    else:
+        return None
+    return next((part + place for part, item in parts if (place := _place_of_nul(item)) is not None), None)
 
 
 def _response(route: Route, answer: Reply | msgspec.Struct | None) -> web.Response:

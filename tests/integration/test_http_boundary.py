@@ -102,7 +102,7 @@ class TestBodies:
             ({"nested": {}}, "nested.numbers"),
             ({"nested": {"numbers": [1, "2"]}}, "nested.numbers[1]"),
             ({"nested": {"numbers": [1e400]}}, "nested.numbers[0]"),
-            ({"text": "a\x00"}, ""),
+            ({"text": "a\x00"}, "text"),
             ([], ""),
         ],
     )
