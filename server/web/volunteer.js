@@ -32,7 +32,7 @@ class VolunteerPage {
   #troubles = new Troubles(this.#page, this.#account.session);
   #languages = new LanguagesEditor(this.#page, this.#api);
   #hours = new HoursEditor(this.#page, this.#api);
-  #link = new LinkWords(this.#page, "requester", () => say("connected_volunteer"));
+  #link = new LinkWords(this.#page, "requester", () => say(this.#wordsOfConnected()));
   #answering = null;
   #lastCallId = null;
   #said = "";
@@ -209,6 +209,7 @@ class VolunteerPage {
     this.#ring.stop();
     this.#lastCallId = call.id;
     this.#said = "";
+    for (const element of document.querySelectorAll("[data-picture]")) element.hidden = call.view.mode !== "video";
     this.#view.follow(call);
     this.#pressTorch(false);
     this.#page.stayAwake(true);
@@ -224,10 +225,14 @@ class VolunteerPage {
     this.#said = state;
     if (state === "connecting") this.#page.enter("connecting", say("answering"));
     else {
-      const words = { connected: first ? "connected_volunteer" : "connected_again", reconnecting: "reconnecting_volunteer" };
-      this.#page.enter("in-call", say(words[state] ?? "connected_volunteer"));
+      const words = { connected: first ? this.#wordsOfConnected() : "connected_again", reconnecting: "reconnecting_volunteer" };
+      this.#page.enter("in-call", say(words[state] ?? this.#wordsOfConnected()));
       this.#page.sounds.play(state === "connected" ? "connected" : "trouble");
     }
+  }
+
+  #wordsOfConnected() {
+    return this.#calls.current?.view.mode === "video" ? "connected_volunteer" : "connected_volunteer_voice";
   }
 
   async #torch() {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, expect
 
 from tests.support.chromium import chromium
 from tests.support.installation import Installation
@@ -91,9 +91,12 @@ class TestWaiting:
             ]
             await requester.press("voice-only")
             await volunteer.is_in("ringing")
+            await volunteer.shows("Incoming call, by voice only.")
             await volunteer.press("answer")
             await in_call(requester, volunteer)
             await requester.hears("You are connected by voice, without the camera.")
+            await volunteer.hears("You are connected by voice. There is no picture.")
+            await expect(volunteer.page.locator("#remote-video")).to_be_hidden()
             await asyncio.gather(requester.hears_the_other(), volunteer.hears_the_other())
 
 

@@ -31,7 +31,7 @@ export class Ring extends Emitter {
     this.#language.textContent = say("call_language", { language });
     this.#timer = setInterval(() => this.#tick(), 250);
     this.#tick();
-    this.#page.enter("ringing", say("incoming", { language }), { urgent: true });
+    this.#page.enter("ringing", say(offer.mode === "video" ? "incoming" : "incoming_voice", { language }), { urgent: true });
     this.#page.sounds.repeat("ring", RING_EVERY_MS);
   }
 
