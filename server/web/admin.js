@@ -87,8 +87,8 @@ class AdminPage {
     put("answer-p95", seconds(p95));
     put("answers-counted", say("answers_counted", { count }));
     fill("waiting", queue.waiting, "nobody_waits", (row) => [row.language, row.count, duration(row.oldest_wait_s)]);
-    const nobody = queue.volunteers ? "no_volunteers" : "volunteers_unknown";
-    fill("volunteers", queue.volunteers ?? [], nobody, (row) => [row.language, row.hot, row.reachable]);
+    const nobody = queue.volunteers_known ? "no_volunteers" : "volunteers_unknown";
+    fill("volunteers", queue.volunteers, nobody, (row) => [row.language, row.hot, row.reachable]);
   }
 }
 

@@ -16,6 +16,7 @@ from playwright.async_api import expect
 from infra.phone.caller import place_call
 from infra.phone.volunteer import run_demo_volunteer
 from server.app import grant
+from tests.support.engines import Engines, kill
 from tests.support.installation import Installation
 from tests.support.people import Person, Street, answered, in_call, media_run
 from tests.support.turn import turn_server
@@ -221,6 +222,20 @@ class TestAdmin:
         await volunteer.is_in("ended")
         await self._figures(admin, live="0")
         await expect(admin.page.locator("#answers-counted")).to_contain_text("1")
+
+    async def test_figures_without_valkey_are_told_as_not_known(
+        self, place: Installation, people: Street, engines: Engines
+    ) -> None:
+        node = await place.node()
+        admin = await people.admin(node.url)
+        await admin.is_in("problem")
+        await grant(place.database_url, admin.name, "observer")
+        await admin.press("retry")
+        await admin.is_in("live")
+        kill(engines.valkey)
+        await self._figures(admin, volunteers="Not known for a moment", waiting="Nobody is waiting.")
+        engines.restore()
+        await self._figures(admin, volunteers="No volunteers can be reached now.")
 
     async def _figures(self, admin: Person, **expected: str) -> None:
         ids = {"waiting": "waiting", "volunteers": "volunteers", "offers": "offers-open", "live": "calls-live"}

@@ -563,6 +563,7 @@ class TestAdmin:
         "calls_connecting": 1,
         "calls_live": 3,
         "volunteers": [{"language": "da", "hot": 4, "reachable": 1250}],
+        "volunteers_known": True,
         "answer_time": {"p50_s": 3.24, "p95_s": 11.0, "count": 9},
     }
 
@@ -576,7 +577,9 @@ class TestAdmin:
         await expect(page.locator("#answer-p50")).to_have_text("3.2 sec")
         socket = await scripted.socket()
         assert (await socket.next())["type"] == "hello"
-        await socket.raw({"type": "queue", "data": {**self.QUEUE, "calls_live": 7, "volunteers": None}})
+        await socket.raw(
+            {"type": "queue", "data": {**self.QUEUE, "calls_live": 7, "volunteers": [], "volunteers_known": False}}
+        )
         await expect(page.locator("#calls-live")).to_have_text("7")
         await expect(page.locator("#volunteers")).to_contain_text("being rebuilt")
         await page.check("#pause")
