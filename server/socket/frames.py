@@ -188,12 +188,12 @@ class Frames:
                 await switchboard.relay_candidate(route, ufrag, out, now)
             case wire.ChatFrame(data=data):
                 out = encode(wire.RelayedChatFrame(data=data, id=frame.id, call=frame.call, attempt=frame.attempt))
-                await switchboard.relay(route, out)
+                await _handed_over(switchboard.relay(route, out))
             case wire.ControlFrame(data=data):
                 if route.side is not Side.VOLUNTEER:
                     raise CallRefused(Refused.WRONG_SIDE)
                 out = encode(wire.RelayedControlFrame(data=data, id=frame.id, call=frame.call, attempt=frame.attempt))
-                await switchboard.relay(route, out)
+                await _handed_over(switchboard.relay(route, out))
             case wire.MediaFrame(data=data):
                 await self._media(route, data)
 
@@ -210,6 +210,12 @@ class Frames:
         before, after = (call.end(route.side).media.paused for call in (changed.before, changed.after))
         if before != after:
             await self._telling.peer(changed.after, route.side, "paused" if after else "back", after or before)
+
+
+async def _handed_over(relayed: Awaitable[bool]) -> None:
+    """What reaches nobody is not acknowledged: after a wipe of Valkey the other side has no mailbox for a moment."""
+    if not await relayed:
+        raise FrameError("unavailable", "the other side cannot be reached now", retryable=True)
 
 
 def _only(caller: Caller, role: str) -> None:
