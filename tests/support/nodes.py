@@ -8,8 +8,9 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import aiohttp
 
@@ -27,6 +28,9 @@ class NodeError(AssertionError):
 class Node:
     """One `eyeline serve`. Its log is read as it is written: `log` has the events, `lines` everything."""
 
+    ENTRY: ClassVar[tuple[str, ...]] = ("-m", "server.cli", "serve")
+    """What Python runs."""
+
     def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
@@ -38,9 +42,16 @@ class Node:
 
     @classmethod
     async def start(
-        cls, database_url: str, valkey_url: str, *, port: int | None = None, ready: bool = True, **env: str
+        cls,
+        database_url: str,
+        valkey_url: str,
+        *,
+        port: int | None = None,
+        ready: bool = True,
+        also: Mapping[str, str] | None = None,
+        **env: str,
     ) -> Self:
-        """Start a node and wait until `/readyz` says 200. `env` are settings: `EYELINE_OFFER_S="5"`."""
+        """Start a node and wait until `/readyz` says 200. `env` are settings: `EYELINE_OFFER_S="5"`; `also`: more."""
         port = port or free_port()
         settings = {
             "EYELINE_DATABASE_URL": database_url,
@@ -48,11 +59,12 @@ class Node:
             "EYELINE_PORT": str(port),
             "EYELINE_TOKEN_SECRET": TOKEN_SECRET,
             "EYELINE_DEV_SIGN_IN": "true",
+            **(also or {}),
             **env,
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("EYELINE_")}
         process = await asyncio.create_subprocess_exec(
-            *leashed([sys.executable, "-m", "server.cli", "serve"], on_owner_death=signal.SIGKILL),
+            *leashed([sys.executable, *cls.ENTRY], on_owner_death=signal.SIGKILL),
             env={**inherited, **settings, "PYTHONUNBUFFERED": "1"},
             cwd=ROOT,
             stdin=asyncio.subprocess.DEVNULL,

@@ -1,0 +1,252 @@
+"""Valkey is wiped, killed and started empty, or frozen, at each moment of a request's life: it costs seconds only."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+from uuid import UUID
+
+import pytest
+from redis.asyncio import Redis
+
+from infra.phone.state import View
+from infra.valkey.index import ValkeyIndex
+from infra.valkey.keys import shard_of
+from infra.valkey.library import Library
+from matching.ports import IndexUnavailable
+from tests.chaos.stage import BUSY_S, MEDIA, SOON_S, Stage, both_learn, none_left, since, talk
+from tests.support.engines import Engines, freeze, kill, thaw
+from tests.support.nodes import Node
+from tests.support.witness import PATIENCE_S, Witness, first_offered
+
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]
+
+FROZEN_S = 4.0
+AGAIN_S = 0.05
+
+
+@dataclass
+class Loss:
+    """What is done to Valkey. `come` begins it, `go` ends it."""
+
+    engines: Engines
+    come_at: float = 0.0
+    gone_at: float = 0.0
+    forgets: ClassVar[bool] = True
+
+    async def come(self) -> None:
+        self.come_at = time.monotonic()
+        await self._come()
+
+    async def go(self) -> None:
+        await self._go()
+        self.gone_at = time.monotonic()
+
+    async def _come(self) -> None:
+        raise NotImplementedError
+
+    async def _go(self) -> None:
+        return
+
+
+class Wipe(Loss):
+    async def _come(self) -> None:
+        async with Redis.from_url(self.engines.valkey.url) as client:
+            await client.flushall()
+
+
+class Restart(Loss):
+    """Nothing is kept on disk."""
+
+    async def _come(self) -> None:
+        await asyncio.to_thread(kill, self.engines.valkey)
+
+    async def _go(self) -> None:
+        self.engines.valkey.start()  # in this thread: an engine ends with the thread that started it
+
+
+class Freeze(Loss):
+    forgets: ClassVar[bool] = False
+
+    async def _come(self) -> None:
+        freeze(self.engines.valkey)
+
+    async def _go(self) -> None:
+        await asyncio.sleep(max(0.0, FROZEN_S - since(self.come_at)))
+        thaw(self.engines.valkey)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Two nodes, a requester on one and volunteers on both."""
+
+    stage: Stage
+    loss: Loss
+    requester: Witness
+    volunteers: Sequence[Witness]
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def measured(self, what: str, at_most_s: float) -> None:
+        """Since Valkey came back."""
+        took = since(self.loss.gone_at)
+        self.figures[what] = round(took, 2)
+        assert took < at_most_s, what
+
+
+async def idle(scene: Scene) -> None:
+    """Lost while everybody only waits: who asks now is heard now, and has an offer as soon as there is a Valkey."""
+    await scene.loss.come()
+    request = await asked_meanwhile(scene)
+    await scene.loss.go()
+    winner, offer = await first_offered(scene.volunteers, request["id"])
+    scene.measured("offered", SOON_S + BUSY_S)
+    await winner.accept_on(offer)
+    await helped(scene, winner, request["id"])
+
+
+async def waiting(scene: Scene) -> None:
+    """Lost while a request finds nobody; somebody gets ready meanwhile."""
+    for one in scene.volunteers:
+        await one.ready(False)
+    request = await scene.requester.request_help()
+    await scene.loss.come()
+    await scene.volunteers[1].ready()
+    await scene.loss.go()
+    offer = await scene.volunteers[1].offered(request["id"])
+    scene.measured("offered", SOON_S + BUSY_S)
+    await scene.volunteers[1].accept_on(offer)
+    await helped(scene, scene.volunteers[1], request["id"])
+
+
+async def offered(scene: Scene) -> None:
+    """Lost while it rings: the accept counts at once, over HTTP."""
+    request = await scene.requester.request_help()
+    winner = scene.volunteers[1]
+    offer, _ = await asyncio.gather(*(one.offered(request["id"]) for one in reversed(scene.volunteers)))
+    await scene.loss.come()
+    began = time.monotonic()
+    call = await winner.accept_on(offer)
+    scene.figures["accept"] = round(since(began), 2)
+    assert call["state"] == "connecting"
+    await scene.loss.go()
+    await both_learn(scene.requester, winner, request["id"])
+    scene.measured("both know", SOON_S + BUSY_S)
+    await helped(scene, winner, request["id"])
+
+
+async def connecting(scene: Scene) -> None:
+    """Lost while the two connect: their reports count at once, their words go as soon as there is a Valkey."""
+    winner, call = await in_a_call(scene)
+    await scene.loss.come()
+    for one in (scene.requester, winner):
+        await one.send("media", MEDIA, call=call, timeout=PATIENCE_S)
+    await scene.loss.go()
+    await asyncio.gather(*(one.in_call(call["request_id"], state="connected") for one in (scene.requester, winner)))
+    scene.measured("both connected", SOON_S + BUSY_S)
+    await helped(scene, winner, call["request_id"])
+
+
+async def in_call(scene: Scene) -> None:
+    """Lost while the two talk: they stay in their call."""
+    winner, call = await in_a_call(scene)
+    for one in (scene.requester, winner):
+        await one.send("media", MEDIA, call=call)
+    await asyncio.gather(*(one.in_call(call["request_id"], state="connected") for one in (scene.requester, winner)))
+    await scene.loss.come()
+    assert (await scene.requester.account.call("GET", f"/v1/calls/{call['id']}"))["call"]["state"] == "connected"
+    await scene.loss.go()
+    await helped(scene, winner, call["request_id"])
+
+
+Moment = Callable[[Scene], Awaitable[None]]
+MOMENTS: Sequence[Moment] = (idle, waiting, offered, connecting, in_call)
+
+
+@pytest.mark.parametrize("kind", [Wipe, Restart, Freeze])
+async def test_valkey_is_lost(
+    stage: Stage, engines: Engines, kind: type[Loss], record_property: Callable[[str, object], None]
+) -> None:
+    # While Valkey is frozen a frame takes seconds; nobody may take that for a dead line.
+    stage.settings |= {"EYELINE_WAVE_SIZE": "2", "EYELINE_HEARTBEAT_S": "5"}
+    nodes = await asyncio.gather(stage.node(), stage.node())
+    failures: list[Exception] = []
+    for moment in MOMENTS:
+        figures: dict[str, float] = {}
+        async with stage.scene():
+            try:
+                await act(stage, nodes, kind(engines), moment, figures)
+            except Exception as error:
+                facts = (await stage.ledger.facts())[-1:]
+                error.add_note(f"{kind.__name__} while {moment.__name__}, {figures}; the latest request: {facts}")
+                failures.append(error)
+                engines.restore()
+        record_property(moment.__name__, figures)
+        print(f"{kind.__name__} {moment.__name__}: {figures}")
+    if failures:
+        raise ExceptionGroup("these losses were not survived", failures)
+
+
+async def act(stage: Stage, nodes: Sequence[Node], loss: Loss, moment: Moment, figures: dict[str, float]) -> None:
+    requester = await stage.requester("Rosa", nodes[0])
+    volunteers = [await stage.volunteer(name, node) for name, node in zip(("Ada", "Bo"), nodes, strict=True)]
+    scene = Scene(stage, loss, requester, volunteers, figures)
+    people = (requester, *volunteers)
+    incarnations = [one.incarnation for one in people]
+    await moment(scene)
+    if loss.forgets:
+        await asyncio.gather(*(begins_anew(*pair) for pair in zip(people, incarnations, strict=True)))
+    await index_is_complete(stage.valkey_url, volunteers)
+    scene.measured("all as before", 10 + BUSY_S)
+
+
+# -- parts of a story --------------------------------------------------------------------------------------------------
+
+
+async def asked_meanwhile(scene: Scene) -> View:
+    """Asking works without Valkey."""
+    began = time.monotonic()
+    request = await scene.requester.ask_on()
+    scene.figures["ask"] = round(since(began), 2)
+    return request
+
+
+async def in_a_call(scene: Scene) -> tuple[Witness, View]:
+    request = await scene.requester.request_help()
+    winner = scene.volunteers[1]
+    await winner.accept(await winner.offered(request["id"]))
+    return winner, await both_learn(scene.requester, winner, request["id"])
+
+
+async def helped(scene: Scene, winner: Witness, request_id: str) -> None:
+    """Both know of one call, words go both ways, and it ends as it should."""
+    requester = scene.requester
+    call = await both_learn(requester, winner, request_id)
+    await talk(requester, winner, call)
+    await none_left([one for one in scene.volunteers if one is not winner], request_id)
+    await requester.end_on(call, "done")
+    await asyncio.gather(requester.out_of_call(call["id"]), winner.out_of_call(call["id"]))
+    await scene.stage.ledger.at_rest(request_id)
+
+
+async def begins_anew(person: Witness, before: str | None) -> None:
+    """A welcome of another incarnation, on the same socket or the next."""
+    await person.until(lambda _: person.incarnation not in (None, before), timeout=PATIENCE_S)
+
+
+async def index_is_complete(valkey_url: str, volunteers: Sequence[Witness]) -> None:
+    """It answers, and knows these people."""
+    async with asyncio.timeout(PATIENCE_S), Redis.from_url(valkey_url) as client:
+        while not await _lists(client, [UUID(one.state.user["id"]) for one in volunteers]):  # noqa: ASYNC110
+            await asyncio.sleep(AGAIN_S)
+
+
+async def _lists(client: Redis, people: Sequence[UUID]) -> bool:
+    try:
+        await ValkeyIndex(Library(client)).counts()
+    except IndexUnavailable:
+        return False
+    known = [await client.exists(shard_of(person).person(person)) for person in people]
+    return all(known)
