@@ -20,7 +20,7 @@ from server.telling import Telling
 from server.views import CallView
 from signaling.model import Call, CallState, EndReason, Side
 from signaling.ports import NoSuchCall
-from signaling.switchboard import Switchboard
+from signaling.switchboard import CallRefused, Refused, Switchboard
 
 
 @dataclass(frozen=True)
@@ -167,11 +167,13 @@ class Desk:
         return self._seen_by(caller, await self.switchboard.rejoin(call_id, caller.session_id, attempt))
 
     async def ice_for(self, caller: Caller, call_id: UUID) -> IceAnswer:
-        """Fresh ICE servers for the caller's side of a living call. Raises `NoSuchCall`."""
+        """Fresh ICE servers for the caller's side of a living call. Raises `NoSuchCall`, `CallRefused`."""
         call = await self.switchboard.get(call_id, caller.user_id)
         side = call.side_of_person(caller.user_id)
-        if side is None or call.state is CallState.ENDED:
+        if side is None:
             raise NoSuchCall
+        if call.state is CallState.ENDED:
+            raise CallRefused(Refused.CALL_ENDED)
         return self._ice.for_side(call.id, side, self._clock())
 
     async def avoid(self, caller: Caller, call_id: UUID) -> None:

@@ -36,7 +36,15 @@ class CallsApi:
                 errors=("stale_attempt", "call_ended", "not_in_call"),
                 summary="I have no connection of this attempt: both build anew",
             ),
-            Route("POST", f"{one}/ice", self.ice, reply=IceReply, no_store=True, summary="Fresh ICE servers"),
+            Route(
+                "POST",
+                f"{one}/ice",
+                self.ice,
+                reply=IceReply,
+                no_store=True,
+                errors=("call_ended",),
+                summary="Fresh ICE servers",
+            ),
             Route("POST", f"{one}/end", self.end, body=EndBody, reply=CallReply, no_store=True, summary="Hang up"),
             Route("POST", f"{one}/avoid", self.avoid, status=204, summary="Never match us again"),
         ]
@@ -58,6 +66,8 @@ class CallsApi:
             answer = await self._desk.ice_for(exchange.caller, exchange.uuid("id"))
         except NoSuchCall:
             raise not_found() from None
+        except CallRefused as refused:
+            raise ApiError(409, refused.code, "the call has ended") from None
         return IceReply(ice_servers=answer.servers, expires_at=timestamp(answer.expires_at))
 
     async def end(self, exchange: Exchange[EndBody]) -> CallReply:

@@ -155,13 +155,22 @@ class Frames:
     async def _in_call(self, caller: Caller, frame: CallFrame) -> None:
         if frame.call is None:
             raise FrameError("bad_message", "call: missing", details={"field": "call"})
-        if isinstance(frame, wire.EndFrame):
-            await self._desk.end_call(caller, frame.call, EndReason(frame.data.reason))
-            return
         if frame.attempt is None:
             raise FrameError("bad_message", "attempt: missing", details={"field": "attempt"})
+        if isinstance(frame, wire.EndFrame):
+            await self._end(caller, frame.call, frame.attempt, EndReason(frame.data.reason))
+            return
         route = await self._route(caller, frame.call, frame.attempt)
         await self._relay(route, frame)
+
+    async def _end(self, caller: Caller, call_id: UUID, attempt: int, reason: EndReason) -> None:
+        """Hang up, also when the other side did just now; a device the call was moved away from ends nothing."""
+        route = await self._desk.switchboard.route(call_id, caller.session_id)
+        if route.ended:
+            return
+        if route.attempt != attempt:
+            raise CallRefused(Refused.STALE_ATTEMPT)
+        await self._desk.end_call(caller, call_id, reason)
 
     async def _route(self, caller: Caller, call_id: UUID, attempt: int) -> Route:
         route = self._routes.get(caller.session_id)
