@@ -13,7 +13,8 @@ import pytest_asyncio
 
 from tests.support.engines import Engines
 from tests.support.http_cases import CASES, LONG, Wrong, fields_of, spoiled
-from tests.support.http_world import World, call_between, living_world, someone_of
+from tests.support.http_world import World, call_between, living_world
+from tests.support.scenes import someone_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

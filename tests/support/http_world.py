@@ -10,6 +10,7 @@ from typing import Any
 from tests.support.engines import Engines
 from tests.support.http_cases import CASES, Case
 from tests.support.outside import MARK, Outside, Reply, Someone
+from tests.support.scenes import someone_of
 
 HOUR = {f"EYELINE_{name}_S": "3600" for name in ("REQUEST_DEADLINE", "OFFER", "CONNECTING", "GRACE")}
 
@@ -54,13 +55,6 @@ async def call_between(outside: Outside, stack: AsyncExitStack, name: str) -> tu
     call = await helper.accept(await helper.next_offer())
     await caller.until(lambda state: state.call is not None)
     return caller, helper, call["id"]
-
-
-def someone_of(phone: Any) -> Someone:
-    tokens = phone.account.tokens
-    return Someone(
-        "", phone.state.user["id"], tokens.session_id, phone.account.device_id, tokens.access, tokens.refresh
-    )
 
 
 @asynccontextmanager

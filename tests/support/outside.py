@@ -179,6 +179,7 @@ class Outside:
             http=self.http,
         ) as phone:
             assert isinstance(phone, Phone)
+            phone.outside = self
             if phone.account.tokens is not None:
                 self.secrets |= {phone.account.tokens.access, phone.account.tokens.refresh}
             yield phone
@@ -229,6 +230,8 @@ class Outside:
 
 class Phone(PhoneClient):
     """A scripted phone that can also say what no phone would."""
+
+    outside: Outside
 
     async def status(self, method: str, path: str, body: Json | None = None) -> tuple[int, Json]:
         return await self.account.call_with_status(method, path, body)
