@@ -82,7 +82,7 @@ class Asking:
     def look_rule(self, case: Case, now: datetime) -> Change:
         """The pure rule of a look, with the word whether the request wants people."""
         change = look(case, now, self._limits.request)
-        return Change(change.request, change.ended, hungry=self.wanted(_after(case, change), now) > 0)
+        return Change(change.request, change.ended, hungry=self.wanted(case.after(change), now) > 0)
 
     async def ask(self, case: Case, now: datetime) -> int:
         """Offer to as many as are wanted and can be found, first to those never asked for it; how many were offered."""
@@ -143,7 +143,7 @@ class Asking:
             return people
         # What time has decided of it is not committed here but by its own look, which also tells and settles it.
         change = look(decided.case, decided.now, self._limits.request)
-        wanted = self.wanted(_after(decided.case, change), decided.now)
+        wanted = self.wanted(decided.case.after(change), decided.now)
         excluded = await self._book.exclusions(request_id) | await self._book.let_expire(request_id)
         chosen = [person for person in people if person not in excluded][:wanted]
         if not chosen:
@@ -190,9 +190,3 @@ class Asking:
         listings = await self._listings.of(refused)
         await self._index.put(listings, moment)
         await self._index.remove(set(refused) - {listing.person_id for listing in listings})
-
-
-def _after(case: Case, change: Change) -> Case:
-    over = {(offer.person_id, offer.epoch, offer.wave): offer for offer in change.ended}
-    offers = tuple(over.get((o.person_id, o.epoch, o.wave), o) for o in case.offers)
-    return replace(case, request=change.request, offers=offers)

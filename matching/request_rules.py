@@ -111,6 +111,13 @@ class Case:
     def open_offers(self) -> tuple[Offer, ...]:
         return tuple(offer for offer in self.offers if offer.outcome is None)
 
+    def after(self, change: Change) -> Case:
+        """The case with the change made."""
+        over = {(offer.person_id, offer.epoch, offer.wave): offer for offer in change.ended}
+        offers = tuple(over.get((o.person_id, o.epoch, o.wave), o) for o in self.offers)
+        hungry = self.hungry if change.hungry is None else change.hungry
+        return replace(self, request=change.request, offers=offers, hungry=hungry)
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:

@@ -13,7 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from infra.postgres.queries import queries
-from infra.postgres.rows import call_of, media_row, request_of
+from infra.postgres.rows import call_of, media_row, request_of, request_row
 from infra.postgres.transactions import retried
 from matching.model import Request, RequestState
 from signaling.call_rules import CallLimits, next_look
@@ -99,22 +99,7 @@ class PostgresCallBook:
             await connection.execute(_SQL["leave_alone"], new.volunteer.person_id, now + self._wrap_up)
         request = self._consequence(before, old, new, now)
         if request != before:
-            ended = request.state is RequestState.ENDED
             soon = now if request.state is RequestState.WAITING else now + timedelta(seconds=1)
-            await connection.execute(
-                _REQUESTS["write"],
-                request.id,
-                request.state,
-                request.outcome,
-                request.epoch,
-                request.returns,
-                request.waiting_since,
-                request.deadline,
-                request.call_id,
-                request.version,
-                True,
-                soon,
-                now if ended else None,
-            )
+            await connection.execute(_REQUESTS["write"], *request_row(request, now, hungry=True, look_at=soon))
         elif new.version != old.version:
             await connection.execute(_SQL["next_look"], new.request_id, next_look(new, now, self._limits))

@@ -14,7 +14,7 @@ from uuid import UUID
 import asyncpg
 
 from infra.postgres.queries import queries
-from infra.postgres.rows import case_of, offer_of, request_of
+from infra.postgres.rows import case_of, offer_of, request_of, request_row
 from infra.postgres.transactions import retried
 from matching.model import Offer, OfferOutcome, Request, RequestState
 from matching.ports import (
@@ -142,7 +142,7 @@ class PostgresRequestBook:
         if change.winner is not None:
             call_id = await self._begin_call(connection, change, now)
             change = replace(change, request=replace(change.request, call_id=call_id))
-        after = _case_after(case, change)
+        after = case.after(change)
         await self._write_request(connection, case, after, now, due)
         return Decided(after, change, now)
 
@@ -158,21 +158,7 @@ class PostgresRequestBook:
         sooner = due is None or look_at < due - MIN_STEP
         if not changed and not sooner:
             return
-        await connection.execute(
-            _SQL["write"],
-            request.id,
-            request.state,
-            request.outcome,
-            request.epoch,
-            request.returns,
-            request.waiting_since,
-            request.deadline,
-            request.call_id,
-            request.version,
-            after.hungry,
-            look_at,
-            now if ended else None,
-        )
+        await connection.execute(_SQL["write"], *request_row(request, now, hungry=after.hungry, look_at=look_at))
 
     async def _end_offers(self, connection: asyncpg.Connection, case: Case, change: Change, now: datetime) -> None:
         """End offers and free those asked; in id order, before the call takes its two, so that nobody deadlocks."""
@@ -295,10 +281,3 @@ class PostgresRequestBook:
     async def look_at_all(self) -> None:
         """Make every waiting request due now: the index was lost, or people came back to it."""
         await self._pool.execute(_SQL["look_now"])
-
-
-def _case_after(case: Case, change: Change) -> Case:
-    over = {(offer.person_id, offer.epoch, offer.wave): offer for offer in change.ended}
-    offers = tuple(over.get((o.person_id, o.epoch, o.wave), o) for o in case.offers)
-    hungry = case.hungry if change.hungry is None else change.hungry
-    return replace(case, request=change.request, offers=offers, hungry=hungry)

@@ -35,6 +35,24 @@ def request_of(row: asyncpg.Record) -> Request:
     )
 
 
+def request_row(request: Request, now: datetime, *, hungry: bool, look_at: datetime) -> tuple[object, ...]:
+    """What `requests.sql` `write` takes: all that changes in a request's life."""
+    return (
+        request.id,
+        request.state,
+        request.outcome,
+        request.epoch,
+        request.returns,
+        request.waiting_since,
+        request.deadline,
+        request.call_id,
+        request.version,
+        hungry,
+        look_at,
+        now if request.state is RequestState.ENDED else None,
+    )
+
+
 def offer_of(row: asyncpg.Record) -> Offer:
     """A row of `offers`."""
     return Offer(
