@@ -25,6 +25,10 @@ from signaling.ports import CallNews, CarrierUnavailable, Sender, Version
 
 log = structlog.get_logger()
 
+TELL_WITHIN_S = 10.0
+"""Also how old what is told may be: less than mailboxes remember versions for, so that a node that was frozen between
+reading and sending brings back nothing."""
+
 Outages = tuple[type[BaseException], ...]
 
 
@@ -37,22 +41,26 @@ class Telling:
         self._calls = calls
         self._sender = sender
         self._ice = ice
-        self._failures: Outages = (CarrierUnavailable, *outages)
+        self._failures: Outages = (CarrierUnavailable, TimeoutError, *outages)
 
     async def tell(self, request_id: UUID) -> None:
         """Everything decided about this request and not told yet: calls first, then the request, then offers."""
         try:
-            news = await self._requests.request_news(request_id)
-            if news is None:
-                return
-            for call in await self._calls.call_news(request_id) if news.of_calls else ():
-                await self._tell_call(call, news)
-            if news.untold:
-                await self._tell_request(news)
-            offers = await self._requests.offer_news(request_id) if news.of_offers else []
-            await asyncio.gather(*(self._tell_offer(offer, news) for offer in offers))
+            async with asyncio.timeout(TELL_WITHIN_S):
+                await self._tell(request_id)
         except self._failures as error:
             log.warning("telling waits", request=str(request_id), error=type(error).__name__)
+
+    async def _tell(self, request_id: UUID) -> None:
+        news = await self._requests.request_news(request_id)
+        if news is None:
+            return
+        for call in await self._calls.call_news(request_id) if news.of_calls else ():
+            await self._tell_call(call, news)
+        if news.untold:
+            await self._tell_request(news)
+        offers = await self._requests.offer_news(request_id) if news.of_offers else []
+        await asyncio.gather(*(self._tell_offer(offer, news) for offer in offers))
 
     async def _tell_call(self, call: Call, news: RequestNews) -> None:
         for side in Side:
