@@ -26,6 +26,7 @@ from server.http_messages import (
     TopicsReply,
     WeeklyWindow,
 )
+from server.presenting import user_view as caller_view
 from server.push_services import is_push_endpoint
 from server.routing import Exchange, Route
 from server.topics import TOPICS
@@ -91,16 +92,7 @@ class AccountsApi:
         ]
 
     async def me(self, exchange: Exchange[None]) -> UserView:
-        caller = exchange.caller
-        return UserView(
-            id=caller.user_id,
-            role=caller.role,
-            admin_roles=list(caller.admin_roles),
-            display_name=caller.display_name,
-            languages=list(caller.languages),
-            time_zone=caller.time_zone,
-            status=caller.status,
-        )
+        return caller_view(exchange.caller)
 
     async def change_me(self, exchange: Exchange[MeChange]) -> UserView:
         user_id, changes = exchange.caller.user_id, _checked(exchange.body)

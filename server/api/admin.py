@@ -14,6 +14,7 @@ from aiohttp import WSMsgType, web
 from server.admin_feed import AdminFeed
 from server.admin_messages import Queue, QueueFrame
 from server.auth import Suspended, Unauthorized
+from server.errors import ApiError
 from server.failures import where_raised
 from server.routing import Authenticates, Exchange, Route
 from server.socket.connection import Socket, shut_socket
@@ -81,6 +82,8 @@ class AdminSockets:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Lives as long as the socket. Raises `ApiError` while it is still plain HTTP."""
         check_opening(request, self._origins)
+        if self._closing:
+            raise ApiError(503, "unavailable", "this node is going", retryable=True, retry_after_s=1)
         socket: Socket = web.WebSocketResponse(
             protocols=(SUBPROTOCOL,),
             timeout=CLOSE_WITHIN_S,
