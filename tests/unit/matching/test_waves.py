@@ -49,7 +49,7 @@ class TestFixedWaves:
 
     @given(policies, st.floats(0, 3600), st.integers(0, 50))
     def test_a_wave_just_asked_wants_nobody_more(self, policy: FixedWaves, waited_s: float, spent: int) -> None:
-        waves = int(waited_s // policy.interval.total_seconds()) + 1
+        waves = seconds(waited_s) // policy.interval + 1
         assert policy.wanted(view(waited_s, asked=policy.size * waves + spent, spent=spent)) == 0
 
     @pytest.mark.parametrize(("waited_s", "asked", "wanted"), [(0, 0, 10), (9.9, 10, 0), (10, 10, 10), (29, 20, 10)])
