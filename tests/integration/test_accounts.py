@@ -91,7 +91,7 @@ class TestMe:
             ({"display_name": "  "}, "display_name"),
             ({"display_name": "x" * 81}, "display_name"),
             ({"display_name": ["x"]}, "display_name"),
-            ({"display_name": "a\x00b"}, ""),
+            ({"display_name": "a\x00b"}, "display_name"),
             ({"languages": None}, "languages"),
             ({"languages": "da"}, "languages"),
             ({"languages": ["da", 7]}, "languages[1]"),
