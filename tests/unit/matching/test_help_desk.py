@@ -232,6 +232,12 @@ class TestWhoIsFreeWhen:
         await town.later(0.1)
         assert await town.can_be_drawn(first)
 
+    async def test_the_winner_is_held_also_when_the_index_took_them_for_free(self, town: Town) -> None:
+        request, (first, *_) = await ringing_request(town)
+        await town.index.release([first], at=town.clock.unix, now=town.clock.unix)
+        await town.desk.accept(request.id, yes(first))
+        assert not await town.can_be_drawn(first)
+
     async def test_a_winner_nobody_freed_comes_back_some_time(self, town: Town) -> None:
         request, (first, *_) = await ringing_request(town)
         await town.desk.accept(request.id, yes(first))

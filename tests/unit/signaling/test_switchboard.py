@@ -244,6 +244,12 @@ class TestRelaying:
         await room.offer()
         assert room.sender.sent == [(VOLUNTEER_SESSION, frame) for frame in (b"offer", b"first", b"second")]
 
+    @pytest.mark.parametrize("ufrag", ["r1", None])
+    async def test_a_candidate_of_the_description_in_force_passes_at_once(self, room: Room, ufrag: str | None) -> None:
+        await room.offer()
+        await room.switchboard.relay_candidate(await room.route(Side.REQUESTER), ufrag, b"candidate", 0.0)
+        assert room.sender.sent == [(VOLUNTEER_SESSION, b"offer"), (VOLUNTEER_SESSION, b"candidate")]
+
     async def test_a_candidate_of_a_superseded_description_is_silently_dropped(self, room: Room) -> None:
         await room.offer(number=1, ufrag="r1")
         await room.offer(number=2, ufrag="r2")
