@@ -17,6 +17,8 @@ from environs import Env, EnvValidationError, ValidationError
 PREFIX = "EYELINE_"
 SECRET_LENGTH_MIN = 32
 YEAR_S = 366 * 86_400
+HEARTBEAT_S_MAX = 5.0
+"""Absence is judged from 10 s of silence on: a slower heartbeat would make everybody absent."""
 
 
 class SettingsError(Exception):
@@ -111,7 +113,7 @@ def _read(env: Env) -> dict[str, Any]:
         "offer_s": _seconds(env, "OFFER_S", 30.0),
         "connecting_s": _seconds(env, "CONNECTING_S", 15.0),
         "grace_s": _seconds(env, "GRACE_S", 30.0),
-        "heartbeat_s": _seconds(env, "HEARTBEAT_S", 5.0),
+        "heartbeat_s": _seconds(env, "HEARTBEAT_S", 5.0, most=HEARTBEAT_S_MAX),
         "wave_size": env.int("WAVE_SIZE", 10, validate=_between(1, 1000)),
         "wave_interval_s": _seconds(env, "WAVE_INTERVAL_S", 10.0),
         "cooldown_s": _seconds(env, "COOLDOWN_S", 60.0, zero=True),
@@ -164,10 +166,12 @@ def _sentence(messages: Any) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _seconds(env: Env, name: str, default: float, *, zero: bool = False) -> float | None:
+def _seconds(env: Env, name: str, default: float, *, zero: bool = False, most: float = YEAR_S) -> float | None:
+    limits = (", 0 or more" if zero else " above 0") + (f", at most {most:g}" if most < YEAR_S else "")
+
     def check(value: float) -> None:
-        if value < 0 or value > YEAR_S or (value == 0 and not zero):
-            raise ValidationError("must be a number of seconds" + (", 0 or more" if zero else " above 0"))
+        if value < 0 or value > most or (value == 0 and not zero):
+            raise ValidationError("must be a number of seconds" + limits)
 
     return env.float(name, default, validate=check)
 

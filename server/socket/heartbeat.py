@@ -65,7 +65,8 @@ class Heartbeat:
         silent_s = now - connection.heard_at
         if silent_s > self._rules.silent_beats * self._rules.heartbeat_s:
             connection.close(Close.GOING_AWAY)
-        elif silent_s > self._rules.heartbeat_s / 2:
+        elif silent_s > self._rules.heartbeat_s / SLOTS:
+            # Whoever is quiet is asked at nearly every turn: absence is judged by sightings, and it is judged early.
             connection.ping()
 
     async def _trim(self, group: Collection[Connection]) -> None:

@@ -60,9 +60,9 @@ class TestGoodSettings:
             "DELIVERY_S": "0.5",
         }
         seconds = [field.name for field in dataclasses.fields(Settings) if field.name.endswith("_s")]
-        given |= {name.upper(): "7.25" for name in seconds if name != "delivery_s"}
+        given |= {name.upper(): "4.75" for name in seconds if name != "delivery_s"}
         settings = read(**given)
-        assert {getattr(settings, name) for name in seconds} == {7.25, 0.5}
+        assert {getattr(settings, name) for name in seconds} == {4.75, 0.5}
         assert settings.origins == ("https://help.example", "http://10.0.0.1:8080")
         assert settings.turn_urls == ("turn:turn.example:3478?transport=udp", "turns:turn.example")
         assert settings.tls_key == pem
@@ -107,6 +107,7 @@ class TestBadSettings:
             ("TOKEN_SECRET", "short"),
             ("PORT", "0"),
             ("PORT", "65536"),
+            ("HEARTBEAT_S", "5.5"),
             ("DEV_SIGN_IN", "perhaps"),
             ("ORIGINS", "https://help.example/path"),
             ("ORIGINS", "https://fine.example,help.example"),
