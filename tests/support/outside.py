@@ -95,7 +95,7 @@ class Outside:
 
     node: Node
     http: aiohttp.ClientSession
-    database: asyncpg.Connection
+    database: asyncpg.Pool
     stack: AsyncExitStack
     secrets: set[str] = field(default_factory=set)
     """What the log must not have, besides everything with `MARK`."""
@@ -108,8 +108,9 @@ class Outside:
         async with AsyncExitStack() as stack:
             node = await stack.enter_async_context(await Node.start(database_url, valkey_url, **env))
             http = await stack.enter_async_context(aiohttp.ClientSession())
-            database = await asyncpg.connect(database_url, timeout=10, command_timeout=10)
-            stack.push_async_callback(database.close)
+            database = await stack.enter_async_context(
+                asyncpg.create_pool(database_url, min_size=1, max_size=4, timeout=10, command_timeout=10)
+            )
             outside = cls(node, http, database, stack)
             yield outside
             outside.judge_log()
