@@ -295,7 +295,7 @@ class VolunteerPage {
 
   #connection(state, reason) {
     if (state === "online") this.#page.online(true);
-    else if (state !== "stopped") this.#page.online(false);
+    else if (state !== "stopped") this.#page.online(false, { talking: () => this.#calls.flows });
     else this.#stopped(reason);
   }
 

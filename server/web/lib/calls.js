@@ -7,6 +7,8 @@
 import { Call } from "./call.js";
 import { Emitter } from "./emitter.js";
 
+const FLOWS_WITHIN_MS = 2500;
+
 export class Calls extends Emitter {
   current = null;
   #socket;
@@ -26,6 +28,11 @@ export class Calls extends Emitter {
     socket.on("call", ({ call }) => this.take(call));
     socket.on("welcome", ({ call, resumed }) => this.#welcome(call, resumed));
     media.on("change", () => this.current?.refreshTracks());
+  }
+
+  /** Whether there is a call in which the other side is still heard or seen, whatever the server says. */
+  get flows() {
+    return this.current?.receivedWithin(FLOWS_WITHIN_MS) ?? false;
   }
 
   /** A view of a call from the server, by whichever way it came. */

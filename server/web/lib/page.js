@@ -74,17 +74,21 @@ export class Page {
     if (forMs !== null) this.#noticeTimer = setTimeout(() => this.notice(null), forMs);
   }
 
-  /** The line about the network: a short gap is nobody's business, a longer one is shown and spoken. */
-  online(isOnline) {
+  /**
+   * The line about the network: a short gap is nobody's business, a longer one is shown and spoken. `talking()`: whether a
+   * call goes on without the server, so that nobody is alarmed in the middle of a sentence.
+   */
+  online(isOnline, { talking = () => false } = {}) {
     if (isOnline) {
       if (!this.#network.hidden) this.speak(say("network_back"));
       this.networkSettled();
       return;
     }
     this.#networkTimer ??= setTimeout(() => {
-      this.#network.textContent = say("network_lost");
+      const isTalking = talking();
+      this.#network.textContent = say(isTalking ? "network_lost_talking" : "network_lost");
       this.#network.hidden = false;
-      this.speak(say("network_lost"), { urgent: true });
+      this.speak(this.#network.textContent, { urgent: !isTalking });
     }, NETWORK_SAID_AFTER_MS);
   }
 
