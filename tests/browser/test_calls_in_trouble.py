@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -14,17 +15,25 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
 class TestBadNetwork:
-    @pytest.mark.parametrize("cut", [("requester",), ("volunteer",), ("requester", "volunteer")], ids=" and ".join)
+    @pytest.mark.parametrize(
+        ("cut", "lost"),
+        [
+            (("requester",), False),
+            (("volunteer",), False),
+            (("requester", "volunteer"), False),
+            (("requester", "volunteer"), True),
+        ],
+    )
     async def test_sockets_cut_in_the_middle_of_negotiation(
-        self, place: Installation, people: Street, cut: tuple[str, ...]
+        self, place: Installation, people: Street, cut: tuple[str, ...], lost: bool
     ) -> None:
-        """Right after the first description passed: the offer, going up or coming down."""
+        """At the first description: the offer, going up and coming down, which has just passed or is lost."""
         node = await place.node()
         proxies = {side: await place.proxy(node) for side in ("requester", "volunteer")}
         requester = await people.requester(proxies["requester"].url)
         volunteer = await people.volunteer(proxies["volunteer"].url)
         for side in cut:
-            proxies[side].cut_at("description")
+            proxies[side].cut_at("description", lost=lost)
         await answered(requester, volunteer)
         assert all(proxies[side].cut.is_set() for side in cut)
         await media_run(requester, volunteer)
@@ -32,7 +41,7 @@ class TestBadNetwork:
         await volunteer.is_in("ended")
         assert await place.outcomes() == ["completed"]
 
-    async def test_sockets_cut_in_a_call_are_nobodys_business(self, place: Installation, people: Street) -> None:
+    async def test_a_call_goes_on_without_the_server(self, place: Installation, people: Street) -> None:
         node = await place.node()
         proxies = [await place.proxy(node) for _ in range(2)]
         requester = await people.requester(proxies[0].url)
@@ -40,13 +49,35 @@ class TestBadNetwork:
         await answered(requester, volunteer)
         await media_run(requester, volunteer)
         for proxy in proxies:
-            proxy.cut_now()
-        await volunteer.write("Still there?")
+            proxy.go_down()
+        for person in (requester, volunteer):
+            await person.hears("The server cannot be reached for a moment. Your call goes on.")
+            await person.picture("without-server")
+        await volunteer.write("Still there?")  # by data channel
         await requester.chat_is(["Other person: Still there?"])
         await media_run(requester, volunteer)
+        for proxy in proxies:
+            proxy.come_up()
+        for person in (requester, volunteer):
+            await person.hears("The connection is back.")
         assert [await person.attempt() for person in (requester, volunteer)] == [1, 1]
+        await volunteer.chat_is(["You: Still there?"])
+        await requester.chat_is(["Other person: Still there?"])
         await volunteer.press("end")
         await requester.is_in("ended")
+
+    async def test_both_restart_ice_at_once(self, place: Installation, people: Street) -> None:
+        """Two offers cross: the requester's stands, the volunteer rolls back, and the media run on new credentials."""
+        node = await place.node()
+        requester = await people.requester(node.url)
+        volunteer = await people.volunteer(node.url)
+        await answered(requester, volunteer)
+        await media_run(requester, volunteer)
+        before = await requester.ice_credentials()
+        await asyncio.gather(*(person.restart_ice() for person in (requester, volunteer)))
+        assert not set(before) & set(await requester.ice_credentials())
+        await media_run(requester, volunteer)
+        assert [await person.attempt() for person in (requester, volunteer)] == [1, 1]
 
     async def test_a_call_outlives_its_node(self, place: Installation, people: Street) -> None:
         node = await place.node()

@@ -32,6 +32,8 @@ class CuttingProxy:
     def __init__(self, node_port: int) -> None:
         self._node_port = node_port
         self._cut_at: str | None = None
+        self._loses_last = False
+        self._is_down = False
         self._stop_at: str | None = None
         self._sockets: set[_Line] = set()
         self._going = asyncio.Event()
@@ -65,9 +67,10 @@ class CuttingProxy:
                 line.cancel()
             await asyncio.gather(*lines, return_exceptions=True)
 
-    def cut_at(self, type: str) -> None:
-        """The next message of this type, in either direction, is the last that passes: then the socket is cut, once."""
+    def cut_at(self, type: str, *, lost: bool = False) -> None:
+        """Cut the socket, once, at the next message of this type either way: after it has passed, or before."""
         self._cut_at = type
+        self._loses_last = lost
         self.cut.clear()
 
     def stop_at(self, type: str) -> None:
@@ -85,7 +88,18 @@ class CuttingProxy:
             line.abort()
         self.cut.set()
 
+    def go_down(self) -> None:
+        """Cut every socket, and refuse all connections until `come_up`."""
+        self._is_down = True
+        self.cut_now()
+
+    def come_up(self) -> None:
+        self._is_down = False
+
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_down:
+            writer.transport.abort()
+            return
         try:
             node_reader, node_writer = await asyncio.open_connection("127.0.0.1", self._node_port, limit=2 * HEAD_BYTES)
         except OSError:
@@ -145,10 +159,11 @@ class _Line:
         while True:
             frame = await _read_frame(reader)
             await self._proxy._before(frame, direction)
-            writer.write(frame.raw)
-            await writer.drain()
-            if self._proxy._is_last(frame):
-                # Closed, not reset: what was passed on must arrive.
+            is_last = self._proxy._is_last(frame)
+            if not (is_last and self._proxy._loses_last):
+                writer.write(frame.raw)
+                await writer.drain()
+            if is_last:  # closed, not reset: what was passed on must arrive
                 writer.close()
                 await writer.wait_closed()
                 self._proxy.cut.set()

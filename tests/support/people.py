@@ -92,6 +92,28 @@ async () => {
 }
 """
 
+UFRAGS = """
+[eyeline.pc.currentLocalDescription, eyeline.pc.currentRemoteDescription]
+  .map(({ sdp }) => /ice-ufrag:(.*)/.exec(sdp)[1])
+"""
+
+RESTART_ICE = """
+async ({ withinMs }) => {
+  const { pc } = window.eyeline;
+  const until = performance.now() + withinMs;
+  const ufrags = () =>
+    [pc.currentLocalDescription, pc.currentRemoteDescription].map(({ sdp }) => /ice-ufrag:(.*)/.exec(sdp)[1]);
+  const before = ufrags();
+  pc.restartIce();
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const isNew = ufrags().every((ufrag) => !before.includes(ufrag));
+    if (isNew && pc.signalingState === "stable" && pc.connectionState === "connected") return;
+    if (performance.now() > until) throw new Error([pc.signalingState, pc.connectionState, ...ufrags()].join(", "));
+  }
+}
+"""
+
 PICTURE_IS_SHOWN = """
 (video) => new Promise((resolve) => {
   const look = () => {
@@ -178,6 +200,15 @@ class Person:
         """Types of the local and the remote candidate in use (`host`, `srflx`, `prflx`, `relay`)."""
         types: list[str] = await self.page.evaluate(SELECTED_PAIR)
         return types
+
+    async def ice_credentials(self) -> list[str]:
+        """The ufrags in use: own, the other's."""
+        ufrags: list[str] = await self.page.evaluate(UFRAGS)
+        return ufrags
+
+    async def restart_ice(self) -> None:
+        """Restart, and wait until both sides' credentials are new and the connection stands."""
+        await self.page.evaluate(RESTART_ICE, {"withinMs": MEDIA_MS})
 
     async def attempt(self) -> int:
         number: int = await self.page.evaluate("window.eyeline.call.view.attempt")
