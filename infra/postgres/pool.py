@@ -1,7 +1,8 @@
 """Opens the pool of Postgres connections every adapter shares, with a limit on everything that could hang.
 
-A node that freezes must not hold anyone: locks are waited for 2 s, an idle transaction lives 2 s, a statement 5 s, and
-a caller waits 5 s for a free connection. Times are in UTC; `json` and `jsonb` are Python objects on both sides.
+A node that freezes must not hold anyone: locks are waited for 2 s, an idle transaction lives 2 s, a statement 2.25 s,
+any transaction 2.5 s, and a caller waits 5 s for a free connection. Times are in UTC; `json` and `jsonb` are Python
+objects on both sides.
 """
 
 from __future__ import annotations
@@ -13,9 +14,14 @@ import msgspec
 
 LOCK_TIMEOUT_MS = 2_000
 IDLE_IN_TRANSACTION_MS = 2_000
-STATEMENT_TIMEOUT_MS = 5_000
+TRANSACTION_MS = 2_500
+"""A transaction's whole life. Idleness alone does not catch a node that froze between two messages of one statement:
+its session counts as active, for ever. Frozen or not, locks are free before the 3 s in which a request must be served.
+"""
+STATEMENT_TIMEOUT_MS = 2_250
+"""Longer than a lock is waited for, which says more; shorter than a transaction, whose end costs the connection."""
 COMMAND_TIMEOUT_S = 6.0
-"""Longer than the server's own limit, so that a living server answers first."""
+"""Longer than the server's own limits, so that a living server answers first."""
 CONNECT_TIMEOUT_S = 5.0
 ACQUIRE_TIMEOUT_S = 5.0
 
@@ -26,8 +32,10 @@ OUTAGES: tuple[type[BaseException], ...] = (
     asyncpg.TransactionRollbackError,
     asyncpg.LockNotAvailableError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TransactionTimeoutError,
     asyncpg.ReadOnlySQLTransactionError,  # a standby, while another takes over
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that broke between two messages of one statement
     ConnectionError,
     TimeoutError,
     OSError,
@@ -66,6 +74,7 @@ async def open_pool(database_url: str, size: int, *, application_name: str = "ey
             "application_name": application_name,
             "lock_timeout": str(LOCK_TIMEOUT_MS),
             "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS),
+            "transaction_timeout": str(TRANSACTION_MS),
             "statement_timeout": str(STATEMENT_TIMEOUT_MS),
             "timezone": "UTC",
             # Every statement here is short; compiling one costs more than running it.

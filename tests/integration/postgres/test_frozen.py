@@ -42,12 +42,32 @@ def taking(request: Request) -> tuple[str, tuple[object, ...]]:
     return SQL["lock"], (request.id,)
 
 
+def flat(statement: tuple[str, tuple[object, ...]]) -> tuple[object, ...]:
+    return statement[0], *statement[1]
+
+
 class TestFrozen:
     async def test_others_go_on_with_its_request_after_two_seconds(self, world: World) -> None:
         request, (person, _) = await world.offered(2)
         async with frozen(world, taking(request)) as since:
             decided = await persist(lambda: world.accept(request, person))
             took = time.monotonic() - since
+        assert decided.case.request.state is RequestState.CONNECTING
+        assert 1.5 < took < MOST_S
+
+    async def test_also_when_it_froze_between_two_messages_of_one_statement(self, world: World) -> None:
+        """To Postgres such a session is at work, not idle."""
+        request, (person, _) = await world.offered(2)
+        pool = await open_pool(world.url, 1)
+        async with pool.acquire() as connection:
+            await connection.execute("BEGIN")
+            await connection.fetch(*flat(taking(request)))
+            since = time.monotonic()
+            await connection.prepare("SELECT 'parsed and described, never executed'")
+            decided = await persist(lambda: world.accept(request, person))
+            took = time.monotonic() - since
+            connection.terminate()
+        await pool.close()
         assert decided.case.request.state is RequestState.CONNECTING
         assert 1.5 < took < MOST_S
 
