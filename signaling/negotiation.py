@@ -97,7 +97,7 @@ def description(state: Negotiation, side: Side, kind: str, number: int, sdp: str
     """Judge an offer or an answer; `now` is in seconds on any steady clock shared by the nodes."""
     ufrags = ufrags_of(sdp)
     if _is_repeat(state, side, kind, number, ufrags):
-        return Judged(Verdict.PASS, state)
+        return Judged(Verdict.PASS, state, _frames_of(state.side(side).held, ufrags, now))
     refusal = _refuse_offer(state, side, number) if kind == "offer" else _refuse_answer(state, side, number)
     if refusal is not None:
         return Judged(refusal, state)
@@ -140,10 +140,15 @@ def _refuse_answer(state: Negotiation, side: Side, number: int) -> Verdict | Non
 def _supersede(state: Negotiation, side: Side, ufrags: tuple[str, ...], now: float) -> Judged:
     mine = state.side(side)
     old = tuple(u for u in mine.current if u not in ufrags)
-    released = tuple(h.frame for h in mine.held if h.ufrag in ufrags and now - h.held_at < HELD_FOR_S)
-    still = tuple(h for h in mine.held if h.ufrag not in ufrags and now - h.held_at < HELD_FOR_S)
+    # Those released now are kept too: should passing them on fail, the description comes again, and they with it.
+    still = tuple(h for h in mine.held if h.ufrag not in old and now - h.held_at < HELD_FOR_S)
     after = SideState(ufrags, (*mine.superseded, *old)[-16:], still)
-    return Judged(Verdict.PASS, state.with_side(side, after), released)
+    fresh = tuple(u for u in ufrags if u not in mine.current)
+    return Judged(Verdict.PASS, state.with_side(side, after), _frames_of(still, fresh, now))
+
+
+def _frames_of(held: tuple[Held, ...], ufrags: tuple[str, ...], now: float) -> tuple[str, ...]:
+    return tuple(one.frame for one in held if one.ufrag in ufrags and now - one.held_at < HELD_FOR_S)
 
 
 def candidate(state: Negotiation, side: Side, ufrag: str | None, frame: str, now: float) -> Judged:
@@ -154,6 +159,6 @@ def candidate(state: Negotiation, side: Side, ufrag: str | None, frame: str, now
     if ufrag in mine.superseded:
         return Judged(Verdict.DROP, state)
     live = tuple(h for h in mine.held if now - h.held_at < HELD_FOR_S)
-    if len(live) >= HELD_AT_MOST:
+    if sum(h.ufrag not in mine.current for h in live) >= HELD_AT_MOST:
         return Judged(Verdict.TOO_MANY, state)
     return Judged(Verdict.HOLD, state.with_side(side, replace(mine, held=(*live, Held(ufrag, now, frame)))))

@@ -206,6 +206,11 @@ class TestCandidates:
         assert said.released == ("c1", "c2", "c3")
         assert description(said.state, R, "offer", 2, sdp("r1"), 3.0).released == ()
 
+    def test_follow_again_when_their_description_is_said_again_because_passing_it_on_had_failed(self) -> None:
+        held = candidate(Negotiation(), R, "r1", "c1", 1.0).state
+        said = description(held, R, "offer", 1, sdp("r1"), 2.0)
+        assert description(said.state, R, "offer", 1, sdp("r1"), 3.0).released == said.released == ("c1",)
+
     def test_of_another_description_are_held_on(self) -> None:
         held = candidate(candidate(Negotiation(), R, "r1", "c1", 0.0).state, R, "r2", "c2", 0.0).state
         first = description(held, R, "offer", 1, sdp("r1"), 1.0)
