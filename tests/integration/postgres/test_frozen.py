@@ -59,15 +59,16 @@ class TestFrozen:
         """To Postgres such a session is at work, not idle."""
         request, (person, _) = await world.offered(2)
         pool = await open_pool(world.url, 1)
-        async with pool.acquire() as connection:
+        try:
+            connection = await pool.acquire()
             await connection.execute("BEGIN")
             await connection.fetch(*flat(taking(request)))
             since = time.monotonic()
             await connection.prepare("SELECT 'parsed and described, never executed'")
             decided = await persist(lambda: world.accept(request, person))
             took = time.monotonic() - since
-            connection.terminate()
-        await pool.close()
+        finally:
+            pool.terminate()
         assert decided.case.request.state is RequestState.CONNECTING
         assert 1.5 < took < MOST_S
 
