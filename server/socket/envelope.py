@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn, cast
 from uuid import UUID
 
 import msgspec
@@ -20,6 +21,7 @@ from server.socket.messages import (
 )
 
 _MESSAGE_ID_CHARS_MAX = 64
+_NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class _Identified(msgspec.Struct, frozen=True):
@@ -53,30 +55,65 @@ class BadMessage(Exception):
 def decode_hello(text: bytes) -> HelloFrame:
     """The first frame of a socket. Raises `BadFrame`."""
     try:
-        return _hello.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return _hello.decode(_utf8(text))
+    except _NO_JSON as error:
         raise BadFrame from error
 
 
 def decode(text: bytes) -> ClientFrame:
     """A frame after `hello`. Raises `BadFrame` or `BadMessage`."""
     try:
-        return _frames.decode(text)
+        return _frames.decode(_utf8(text))
     except msgspec.ValidationError as error:
         problem = str(error)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadFrame from error
+    except _NO_JSON as error:
+        raise _half_a_character(text) or BadFrame from error
     raise _bad_message(text, problem)
+
+
+def _utf8(text: bytes) -> bytes:
+    """The text itself, found to be UTF-8: the decoder does not look into the fields it skips."""
+    if not text.isascii():
+        text.decode()
+    return text
 
 
 def _bad_message(text: bytes, problem: str) -> Exception:
     try:
         message_id = _ids.decode(text).id
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return BadFrame()
-    usable = isinstance(message_id, str) and 0 < len(message_id) <= _MESSAGE_ID_CHARS_MAX
+    except _NO_JSON:
+        return _half_a_character(text) or BadFrame()
     field, what = place_and_problem(problem)
-    return BadMessage(message_id if usable else None, what, field)
+    return BadMessage(_usable(message_id), what, field)
+
+
+def _half_a_character(text: bytes) -> BadMessage | None:
+    """What becomes of an object with half a surrogate pair in it: RFC 8259 (section 8.2) lets it pass, we cannot.
+
+    An app that cuts a text in the middle of a character sends such; its socket is not to be closed for that.
+    """
+    try:
+        frame = json.loads(text, parse_constant=_no_constant) if rb"\u" in text else None
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(frame, dict):
+        return None
+    return BadMessage(_usable(frame.get("id")), "texts must not contain half a surrogate pair", "")
+
+
+def _no_constant(name: str) -> NoReturn:
+    """NaN and Infinity are Python's JSON, not the RFC's."""
+    raise ValueError(name)
+
+
+def _usable(message_id: object) -> str | None:
+    """The id if an answer can carry it."""
+    usable = isinstance(message_id, str) and 0 < len(message_id) <= _MESSAGE_ID_CHARS_MAX and _is_whole(message_id)
+    return cast(str, message_id) if usable else None
+
+
+def _is_whole(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def encode(frame: ServerFrame) -> bytes:

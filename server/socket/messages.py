@@ -23,8 +23,8 @@ MessageId = Annotated[str, Meta(min_length=1, max_length=64)]
 Seq = Annotated[int, Meta(ge=0, le=2**53)]
 Epoch = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Negotiation = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-LanguageTag = Annotated[str, Meta(min_length=1, max_length=64)]
-"""BCP 47; told apart from nonsense by `matching/languages.py`, not here."""
+LanguageTag = Annotated[str, Meta(max_length=35, pattern="^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")]
+"""BCP 47, well-formed; whether it is registered matters to nobody who is only told it."""
 ChatText = Annotated[str, Meta(min_length=1, max_length=MAX_CHAT_CHARS)]
 ChatPhrase = Literal[
     "camera_covered",
