@@ -257,8 +257,9 @@ def fields_of(schema: Mapping[str, Any], components: Mapping[str, Any], prefix: 
 
 
 def _resolved(schema: Mapping[str, Any], components: Mapping[str, Any]) -> Mapping[str, Any]:
-    if "allOf" in schema:
-        return _resolved(schema["allOf"][0], components)
+    for choices in (schema.get("allOf"), schema.get("anyOf")):
+        if choices:
+            return _resolved(next(one for one in choices if one != {"type": "null"}), components)
     if "$ref" in schema:
         found: Mapping[str, Any] = components[schema["$ref"].rpartition("/")[2]]
         return found

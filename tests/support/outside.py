@@ -36,9 +36,9 @@ RARE_LANGUAGES = re.findall(
 """One for each scene, so that people of one are not asked in another."""
 
 _UNWATCHED = re.compile(
-    r"seen_at|told_at|told_version|delivered_at|next_look_at|hungry|progress_.*|.*_away_since|last_asked_at"
+    r"seen_at|told_at|told_version|delivered_at|next_look_at|hungry|progress_.*|.*_away_since|last_asked_at|.*owner_epoch"
 )
-"""Columns that move by themselves: sightings, and what was told of what was decided."""
+"""Columns that move by themselves: sightings, who holds whose socket, and what was told of what was decided."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ class Outside:
     stack: AsyncExitStack
     secrets: set[str] = field(default_factory=set)
     """What the log must not have, besides everything with `MARK`."""
+    _everything: str = ""
     _languages: list[str] = field(default_factory=lambda: list(RARE_LANGUAGES))
 
     @classmethod
@@ -189,25 +190,32 @@ class Outside:
 
     async def tables(self) -> dict[str, list[str]]:
         """Every row of every table, without the columns that move by themselves."""
+        if not self._everything:
+            self._everything = await self._query_of_everything()
+        found: dict[str, list[str]] = {}
+        for table, row in await self.database.fetch(self._everything):
+            found.setdefault(table, []).append(row)
+        return found
+
+    async def _query_of_everything(self) -> str:
         columns = await self.database.fetch(
             "SELECT table_name, array_agg(column_name::text ORDER BY ordinal_position) AS names"
             " FROM information_schema.columns JOIN information_schema.tables t USING (table_schema, table_name)"
             " WHERE table_schema = 'public' AND t.table_type = 'BASE TABLE' GROUP BY 1 ORDER BY 1"
         )
-        found = {}
+        parts = []
         for table, names in columns:
             watched = ", ".join(f'"{name}"' for name in names if not _UNWATCHED.fullmatch(name))
-            rows = await self.database.fetch(f'SELECT row({watched})::text AS row FROM "{table}" ORDER BY 1')
-            if rows:
-                found[table] = [row["row"] for row in rows]
-        return found
+            parts.append(f"SELECT '{table}' AS name, row({watched})::text AS row FROM \"{table}\"")
+        return " UNION ALL ".join(parts) + " ORDER BY 1, 2"
 
     @asynccontextmanager
     async def nothing_changes(self) -> AsyncIterator[None]:
         before = await self.tables()
         yield
         after = await self.tables()
-        assert differences(before, after) == []
+        changed = differences(before, after)
+        assert not changed, changed
 
     async def quiet(self) -> None:
         """Until what people left behind is settled, for the tests that follow."""
@@ -314,6 +322,10 @@ class RawSocket:
             while await self._heard.get() is not None:
                 pass
         return self._socket.close_code
+
+    @property
+    def closed(self) -> bool:
+        return self._socket.closed
 
     async def close(self) -> None:
         await self._socket.close()
