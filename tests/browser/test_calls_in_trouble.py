@@ -23,6 +23,7 @@ class TestBadNetwork:
             (("requester", "volunteer"), False),
             (("requester", "volunteer"), True),
         ],
+        ids=["requester", "volunteer", "both", "both and lost"],
     )
     async def test_sockets_cut_in_the_middle_of_negotiation(
         self, place: Installation, people: Street, cut: tuple[str, ...], lost: bool
