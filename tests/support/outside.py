@@ -36,7 +36,7 @@ RARE_LANGUAGES = re.findall(
 """One for each scene, so that people of one are not asked in another."""
 
 _UNWATCHED = re.compile(
-    r"seen_at|told_at|told_version|delivered_at|next_look_at|hungry|progress_.*|.*_away_since|last_asked_at|.*owner_epoch"
+    r"seen_at|.*told_at|told_version|delivered_at|next_look_at|hungry|progress_.*|.*_away_since|last_asked_at|.*owner_epoch"
 )
 """Columns that move by themselves: sightings, who holds whose socket, and what was told of what was decided."""
 
@@ -99,6 +99,8 @@ class Outside:
     stack: AsyncExitStack
     secrets: set[str] = field(default_factory=set)
     """What the log must not have, besides everything with `MARK`."""
+    failing: bool = False
+    """Whether the test makes the node fail, so that it has reason to say so."""
     _everything: str = ""
     _languages: list[str] = field(default_factory=lambda: list(RARE_LANGUAGES))
 
@@ -227,13 +229,14 @@ class Outside:
                 before, since = after, since + 1 if after == before else 0
 
     def judge_log(self) -> None:
-        """Refusals are nobody's failure and not worth a line; nothing personal is in any."""
+        """Nothing personal is in any line; refusals are nobody's failure and not worth one."""
         personal = [MARK, *self.secrets]
         languages = re.compile(r"\b(" + "|".join(set(RARE_LANGUAGES) - set(self._languages)) + r")\b")
         for line in self.node.lines:
             assert not any(text in line for text in personal), line
             assert len(self._languages) == len(RARE_LANGUAGES) or not languages.search(line), line
-        assert [entry for entry in self.node.log if entry.get("level") not in ("info", "debug")] == []
+        failures = [entry for entry in self.node.log if entry.get("level") not in ("info", "debug")]
+        assert self.failing or not failures, failures
         assert len(self.node.log) == len(self.node.lines), [line for line in self.node.lines if line[:1] != "{"]
 
 
