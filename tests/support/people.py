@@ -12,117 +12,13 @@ from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
+from tests.support import page_scripts
 from tests.support.accessibility import check_accessibility
 
 PATIENCE_MS = 20_000
 """For a page to do what it does in a second on a machine that is not busy."""
 MEDIA_MS = 30_000
 TABS_AT_MOST = 12
-
-# Every sentence put into a live region, and what focus moved to: what a screen reader speaks.
-LISTEN = """
-window.heard = [];
-new MutationObserver((records) => {
-  for (const { target, addedNodes } of records) {
-    const region = (target.closest ? target : target.parentElement)?.closest("[aria-live]");
-    if (!region) continue;
-    for (const node of addedNodes) window.heard.push({ region: region.id, text: node.textContent });
-  }
-}).observe(document, { childList: true, subtree: true, characterData: true });
-"""
-
-# Playwright's own waiting for functions needs `eval`, which the pages' policy forbids.
-HEARS = """
-async ({ words, withinMs }) => {
-  const until = performance.now() + withinMs;
-  while (!window.heard.some(({ text }) => text.includes(words))) {
-    if (performance.now() > until) throw new Error(`not "${words}" but ${JSON.stringify(window.heard)}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-"""
-
-# Resolves when a counter of the received media has grown by so much since it was first looked at.
-GROWS = """
-async ({ kind, field, by, withinMs }) => {
-  const until = performance.now() + withinMs;
-  let connection = null;
-  let first = 0;
-  let now = 0;
-  for (;;) {
-    const { pc } = window.eyeline;
-    const stats = pc ? [...(await pc.getStats()).values()] : [];
-    now = stats.find((stat) => stat.type === "inbound-rtp" && stat.kind === kind)?.[field] ?? 0;
-    if (connection !== pc) [connection, first] = [pc, now];
-    if (now - first >= by && now > 0) return now;
-    if (performance.now() > until) {
-      const states = pc && [pc.connectionState, pc.iceConnectionState, pc.signalingState].join(", ");
-      throw new Error(`${kind} ${field} went from ${first} to ${now}, not further (${states})`);
-    }
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
-"""
-
-# Resolves when nothing is heard for half a second, though packets still come.
-SILENT = """
-async ({ withinMs }) => {
-  const until = performance.now() + withinMs;
-  const measure = async () => {
-    const stats = [...(await window.eyeline.pc.getStats()).values()];
-    return stats.find((stat) => stat.type === "inbound-rtp" && stat.kind === "audio");
-  };
-  for (let before = await measure(); ; ) {
-    await new Promise((resolve) => setTimeout(resolve, 1500)); // the fake microphone beeps once a second
-    const now = await measure();
-    const energy = now.totalAudioEnergy - before.totalAudioEnergy;
-    if (energy < 1e-6 && now.packetsReceived > before.packetsReceived) return;
-    if (performance.now() > until) throw new Error(`still heard: ${energy}`);
-    before = now;
-  }
-}
-"""
-
-SELECTED_PAIR = """
-async () => {
-  const stats = await window.eyeline.pc.getStats();
-  const transport = [...stats.values()].find((stat) => stat.type === "transport");
-  const pair = stats.get(transport.selectedCandidatePairId);
-  return [pair.localCandidateId, pair.remoteCandidateId].map((id) => stats.get(id).candidateType);
-}
-"""
-
-UFRAGS = """
-[eyeline.pc.currentLocalDescription, eyeline.pc.currentRemoteDescription]
-  .map(({ sdp }) => /ice-ufrag:(.*)/.exec(sdp)[1])
-"""
-
-RESTART_ICE = """
-async ({ withinMs }) => {
-  const { pc } = window.eyeline;
-  const until = performance.now() + withinMs;
-  const ufrags = () =>
-    [pc.currentLocalDescription, pc.currentRemoteDescription].map(({ sdp }) => /ice-ufrag:(.*)/.exec(sdp)[1]);
-  const before = ufrags();
-  pc.restartIce();
-  for (;;) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    const isNew = ufrags().every((ufrag) => !before.includes(ufrag));
-    if (isNew && pc.signalingState === "stable" && pc.connectionState === "connected") return;
-    if (performance.now() > until) throw new Error([pc.signalingState, pc.connectionState, ...ufrags()].join(", "));
-  }
-}
-"""
-
-PICTURE_IS_SHOWN = """
-(video) => new Promise((resolve) => {
-  const look = () => {
-    if (video.videoWidth) resolve([video.videoWidth, video.videoHeight]);
-    else video.requestVideoFrameCallback(look);
-  };
-  look();
-})
-"""
 
 
 class Person:
@@ -152,7 +48,7 @@ class Person:
 
     async def hears(self, words: str) -> None:
         """A sentence with these words was, or will be, put into a live region."""
-        await self.page.evaluate(HEARS, {"words": words, "withinMs": PATIENCE_MS})
+        await self.page.evaluate(page_scripts.HEARS, {"words": words, "withinMs": PATIENCE_MS})
 
     async def heard(self) -> list[str]:
         """Everything spoken since the page was loaded, in order."""
@@ -185,7 +81,9 @@ class Person:
     async def sees(self) -> None:
         """The other side's camera: frames are decoded, more of them all the time, and the element shows them."""
         await self._grows("video", "framesDecoded", 10)
-        width, height = await self.page.locator("#remote-video").evaluate(PICTURE_IS_SHOWN, timeout=PATIENCE_MS)
+        width, height = await self.page.locator("#remote-video").evaluate(
+            page_scripts.PICTURE_IS_SHOWN, timeout=PATIENCE_MS
+        )
         assert (width, height) != (0, 0)
 
     async def hears_the_other(self) -> None:
@@ -194,21 +92,21 @@ class Person:
 
     async def hears_nothing(self) -> None:
         """Packets come, and are silence."""
-        await self.page.evaluate(SILENT, {"withinMs": MEDIA_MS})
+        await self.page.evaluate(page_scripts.SILENT, {"withinMs": MEDIA_MS})
 
     async def selected_pair(self) -> list[str]:
         """Types of the local and the remote candidate in use (`host`, `srflx`, `prflx`, `relay`)."""
-        types: list[str] = await self.page.evaluate(SELECTED_PAIR)
+        types: list[str] = await self.page.evaluate(page_scripts.SELECTED_PAIR)
         return types
 
     async def ice_credentials(self) -> list[str]:
         """The ufrags in use: own, the other's."""
-        ufrags: list[str] = await self.page.evaluate(UFRAGS)
+        ufrags: list[str] = await self.page.evaluate(page_scripts.UFRAGS)
         return ufrags
 
     async def restart_ice(self) -> None:
         """Restart, and wait until both sides' credentials are new and the connection stands."""
-        await self.page.evaluate(RESTART_ICE, {"withinMs": MEDIA_MS})
+        await self.page.evaluate(page_scripts.RESTART_ICE, {"withinMs": MEDIA_MS})
 
     async def attempt(self) -> int:
         number: int = await self.page.evaluate("window.eyeline.call.view.attempt")
@@ -216,7 +114,7 @@ class Person:
 
     async def _grows(self, kind: str, field: str, by: float) -> None:
         wish = {"kind": kind, "field": field, "by": by, "withinMs": MEDIA_MS}
-        await self.page.evaluate(GROWS, wish)
+        await self.page.evaluate(page_scripts.GROWS, wish)
 
 
 class Street:
@@ -231,7 +129,7 @@ class Street:
         context = await self._browser.new_context(locale="en-US", **options)
         self._stack.push_async_callback(context.close)
         context.set_default_timeout(PATIENCE_MS)
-        await context.add_init_script(LISTEN)
+        await context.add_init_script(page_scripts.LISTEN)
         return context
 
     async def requester(self, url: str, name: str = "anna", *, context: BrowserContext | None = None) -> Person:
