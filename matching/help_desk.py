@@ -23,6 +23,7 @@ from matching.ports import (
     NotFound,
     Opened,
     RequestBook,
+    Swept,
     VolunteerIndex,
 )
 from matching.request_rules import Acceptance, Case, Change, Progress, accept, cancel, decline
@@ -161,8 +162,8 @@ class HelpDesk:
         """Requests this node shall look at now."""
         return await self._book.due(limit)
 
-    async def sweep(self, limit: int) -> int:
-        """Move people whose moment has come to ready, and list those anew whose window has ended; how many moved."""
+    async def sweep(self, limit: int) -> Swept:
+        """Move people whose moment has come to ready, and list those anew whose window has ended; who they are."""
         now = (await self._book.now()).timestamp()
         swept = await self._index.sweep(now, limit)
         if swept.stale:
@@ -171,7 +172,7 @@ class HelpDesk:
             gone = set(swept.stale) - {listing.person_id for listing in listings}
             if gone:
                 await self._index.remove(gone)
-        return len(swept.woken) + len(swept.stale)
+        return swept
 
     async def _report_progress(self, decided: Decided, newly_asked: int) -> None:
         case, now = decided.case, decided.now

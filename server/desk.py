@@ -128,6 +128,10 @@ class Desk:
     async def person_changed(self, person_id: UUID) -> None:
         """What the index knows of them is out of date; a request that waits for just them is looked at."""
         await self.help_desk.person_changed(person_id)
+        await self.woken(person_id)
+
+    async def woken(self, person_id: UUID) -> None:
+        """They may be asked now: a request that waits for just them is looked at."""
         request_id = await self.help_desk.waiting_for(person_id)
         if request_id is not None:
             self.look_soon(request_id)

@@ -22,8 +22,10 @@ Loop = Callable[[], Coroutine[Any, Any, None]]
 LOOK_EVERY_S = 0.25
 LOOKS_AT_ONCE = 8
 LOOKS_PER_ROUND = 64
-SWEEP_EVERY_S = 1.0
+SWEEP_EVERY_S = 0.5
 SWEEP_PEOPLE = 1000
+WOKEN_SERVED = 8
+"""So many of the people a sweep woke are at once matched with what waits for them; the next looks find the others."""
 SIGHTINGS_EVERY_S = 2.0
 SILENT_EVERY_S = 3.0
 STEADY_S = 20.0
@@ -113,10 +115,18 @@ class Rounds:
                 return
 
     async def sweep(self) -> None:
-        """Bring people whose moment has come into ready; while the index is away there is nothing to do."""
+        """Bring people whose moment has come into ready, where a request may have waited for just them.
+
+        So those whom a node that died had drawn and never asked are asked as soon as their lease is over. While the
+        index is away there is nothing to do.
+        """
         try:
-            while await self._desk.help_desk.sweep(SWEEP_PEOPLE) >= SWEEP_PEOPLE:
-                pass
+            moved = SWEEP_PEOPLE
+            while moved >= SWEEP_PEOPLE:
+                swept = await self._desk.help_desk.sweep(SWEEP_PEOPLE)
+                for person_id in swept.woken[:WOKEN_SERVED]:
+                    await self._desk.woken(person_id)
+                moved = len(swept.woken) + len(swept.stale)
         except IndexUnavailable:
             return
 

@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from server.rounds import LOOKS_AT_ONCE, LOOKS_PER_ROUND, Rebirth, Rounds
+from matching.ports import Swept
+from server.rounds import LOOKS_AT_ONCE, LOOKS_PER_ROUND, WOKEN_SERVED, Rebirth, Rounds
 from server.socket.hub import Hub
 from tests.support.fakes.town import Town
 
@@ -21,6 +22,8 @@ class Desk:
         self.waiting = due
         self.looked: list[UUID] = []
         self.changed: list[UUID] = []
+        self.asleep: list[UUID] = []
+        self.awake: list[UUID] = []
         self.broken: set[UUID] = set()
         self.stuck: set[UUID] = set()
         self._done = asyncio.Semaphore(0)
@@ -43,6 +46,13 @@ class Desk:
 
     async def person_changed(self, person_id: UUID) -> None:
         self.changed.append(person_id)
+
+    async def sweep(self, limit: int) -> Swept:
+        some, self.asleep = self.asleep[:limit], self.asleep[limit:]
+        return Swept(woken=tuple(some), stale=())
+
+    async def woken(self, person_id: UUID) -> None:
+        self.awake.append(person_id)
 
 
 class Sightings:
@@ -80,6 +90,17 @@ class TestLooks:
             await desk.looked_at(len(requests) - len(desk.stuck))
         looking.cancel()
         await asyncio.wait([looking])
+
+
+class TestSweeps:
+    async def test_who_wakes_is_at_once_there_for_what_waits_but_not_a_whole_morning_of_them(self) -> None:
+        desk = Desk([])
+        people = [uuid4() for _ in range(2 * WOKEN_SERVED)]
+        node = Rounds(cast(Any, desk), Sightings(), lambda _: None)
+        for some in (people[:1], people[1:]):
+            desk.asleep = list(some)
+            await node.sweep()
+        assert desk.awake == people[: 1 + WOKEN_SERVED]
 
 
 class Clock:

@@ -13,7 +13,7 @@ import pytest
 
 from matching.help_desk import PROGRESS_EVERY_S, Refusal, why_not
 from matching.model import Listing, OfferOutcome, Outcome, Request, RequestState, Tier, WithdrawReason
-from matching.ports import IdempotencyMismatch, IndexUnavailable, NewRequest, NotFound, RequestOpen
+from matching.ports import IdempotencyMismatch, IndexUnavailable, NewRequest, NotFound, RequestOpen, Swept
 from matching.request_rules import Acceptance
 from tests.support.fake_index import FakeIndex
 from tests.support.fakes.cases import NOON, offer, person, seconds
@@ -344,9 +344,9 @@ class TestSweeping:
         request, (first, *_) = await ringing_request(town)
         await town.desk.decline(request.id, first, 1)
         town.clock.advance(59)
-        assert await town.desk.sweep(10) == 0
+        assert await town.desk.sweep(10) == Swept((), ())
         town.clock.advance(1)
-        assert await town.desk.sweep(10) == 1
+        assert await town.desk.sweep(10) == Swept(woken=(first,), stale=())
         assert await town.index.counts() == {("en", Tier.HOT): 1}
 
     async def test_lists_anew_whose_window_is_over_and_forgets_who_is_gone(self, town: Town) -> None:
@@ -356,10 +356,10 @@ class TestSweeping:
             await town.index.put([over], town.clock.unix)
         town.book.people[here] = Volunteer(here, ready=False)
         town.clock.advance(5)
-        assert await town.desk.sweep(10) == 2
+        assert set((await town.desk.sweep(10)).stale) == {here, gone}
         assert await town.index.counts() == {("en", Tier.COLD): 1}
         town.clock.advance(3600)
-        assert await town.desk.sweep(10) == 0
+        assert await town.desk.sweep(10) == Swept((), ())
 
 
 class TestLooking:
