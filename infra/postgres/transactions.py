@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import asyncpg
 
 TRIES = 3
+PAUSE_S = (0.05, 0.15)
 
 T = TypeVar("T")
 
@@ -19,7 +22,8 @@ async def retried(pool: asyncpg.Pool, work: Callable[[asyncpg.Connection], Await
         try:
             return await _once(pool, work)
         except asyncpg.TransactionRollbackError:
-            continue
+            # Whoever was waiting for us goes first, or we meet again.
+            await asyncio.sleep(random.uniform(*PAUSE_S))
     return await _once(pool, work)
 
 

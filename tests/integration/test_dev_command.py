@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -94,17 +93,13 @@ async def test_two_nodes_serve_all_pages_and_ctrl_c_leaves_nothing(tmp_path: Pat
         assert await run.left_behind() == []
 
 
-async def test_the_second_start_takes_seconds_with_demo_people(tmp_path: Path) -> None:
+async def test_it_starts_again_on_the_same_data_with_demo_people(tmp_path: Path) -> None:
     port = free_port()
     for _ in range(2):
-        began = time.monotonic()
         async with dev(tmp_path / "data", port) as run:
             await run.until("Ctrl-C stops everything")
-            took_s = time.monotonic() - began
             run.process.send_signal(signal.SIGTERM)
             assert await run.end() == (0, "")
-    # Three on an idle machine with two cores; here other tests run beside it.
-    assert took_s < 12
 
 
 async def test_a_call_from_a_terminal_is_answered_by_the_demo_volunteer_on_another_node(tmp_path: Path) -> None:
