@@ -37,6 +37,8 @@ Body = TypeVar("Body")
 BODY_BYTES_MAX = 64 * 1024
 BODY_WAIT_S = 10.0
 ANSWER_WITHIN_S = 15.0
+ID = "{id:[0-9A-Fa-f-]{36}|current}"
+"""What may stand for `{id}` in a path. Else it names nothing, whatever the method: `/v1/calls/practice` is 404."""
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -128,7 +130,7 @@ class Boundary:
     def register(self, app: web.Application, routes: Iterable[Route]) -> None:
         """Add routes to an app made with `client_max_size=BODY_BYTES_MAX, middlewares=[reports.middleware]`."""
         for route in routes:
-            app.router.add_route(route.method, route.path, self._endpoint(route))
+            app.router.add_route(route.method, route.path.replace("{id}", ID), self._endpoint(route))
 
     def _endpoint(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         decoder = msgspec.json.Decoder(route.body) if route.body is not None else None

@@ -42,7 +42,7 @@ class Trials:
     def routes(self) -> list[Route]:
         return [
             Route("POST", "/echo", self.echo, body=Echoed, reply=Echoed, auth="none", limit="none"),
-            Route("GET", "/bug/{id}", self.bug, auth="none", limit="none"),
+            Route("GET", "/bug/{name}", self.bug, auth="none", limit="none"),
             Route("GET", "/outage", self.outage, auth="none", limit="none"),
             Route("GET", "/refusal", self.refusal, auth="none", limit="none"),
             Route("GET", "/raw", self.raw, auth="none", limit="none", no_store=True),
@@ -54,7 +54,7 @@ class Trials:
         return exchange.body
 
     async def bug(self, exchange: Exchange[None]) -> None:
-        raise ValueError(f"the secret of {exchange.path['id']}")
+        raise ValueError(f"the secret of {exchange.path['name']}")
 
     async def outage(self, exchange: Exchange[None]) -> None:
         raise asyncpg.CannotConnectNowError("the database system is starting up")
@@ -161,7 +161,7 @@ class TestFailures:
         assert answer.body["error"]["retryable"] is True
         (line,) = lines
         assert line["http_request"] == answer.body["error"]["details"]["request_id"]
-        assert (line["route"], line["error"], line["outage"]) == ("/bug/{id}", "ValueError", False)
+        assert (line["route"], line["error"], line["outage"]) == ("/bug/{name}", "ValueError", False)
         assert line["where"][-1].endswith(" bug")
         assert "anna" not in str(line)
 
