@@ -37,6 +37,8 @@ def configure_logging(log_format: Literal["json", "console"], *, level: int = lo
     logging.getLogger("aiohttp.server").addFilter(_without_particulars)
     for chatty in ("aioice", "aiortc", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # Tells of each attempt to reach Postgres again; whoever needed Postgres says once that it is away.
+    logging.getLogger("asyncpg").setLevel(logging.ERROR)
 
 
 def _without_particulars(record: logging.LogRecord) -> bool:

@@ -25,18 +25,23 @@ _log = structlog.get_logger()
 async def listen(client: Redis, channel: bytes) -> AsyncIterator[Delivery]:
     """Yield deliveries for ever, reconnecting with jitter. Nothing is queued here: the server's buffer is the bound,
     and a listener too slow for it is cut off, reconnects and repairs its gaps from the streams."""
-    retry_s = RETRY_MIN_S
+    retry_s, failing = RETRY_MIN_S, False
     while True:
         pubsub = client.pubsub()
         try:
             await pubsub.subscribe(channel)
+            if failing:
+                _log.info("deliveries again")
+            failing = False
             async for payload in _payloads(pubsub):
                 retry_s = RETRY_MIN_S
                 yield unpack(payload)
         except Exception as error:
             if not is_unavailable(error):
                 raise
-            _log.warning("deliveries interrupted", error=type(error).__name__)
+            if not failing:
+                _log.warning("deliveries interrupted", error=type(error).__name__)
+            failing = True
         finally:
             await pubsub.aclose()  # type: ignore[no-untyped-call]
         await asyncio.sleep(random.uniform(0, retry_s))
