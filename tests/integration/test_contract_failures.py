@@ -10,7 +10,7 @@ import pytest
 from server import routing
 from server.rate_limits import Limit
 from tests.support.engines import Engines, kill
-from tests.support.outside import MARK, Outside, RawSocket
+from tests.support.outside import MARK, SOON_S, Outside, RawSocket
 from tests.support.running import running_node
 
 
@@ -18,6 +18,13 @@ from tests.support.running import running_node
 async def outside(database_url: str, valkey_url: str) -> AsyncIterator[Outside]:
     async with Outside.of(database_url, valkey_url) as outside:
         yield outside
+
+
+def said_once(outside: Outside, *events: str) -> None:
+    """However long an outage lasts, whoever notices it says so once."""
+    said = [(entry["event"], entry.get("what")) for entry in outside.node.log if entry["event"] in events]
+    assert said
+    assert len(said) == len(set(said)), said
 
 
 class TestTooFast:
@@ -77,6 +84,7 @@ class TestPostgresAway:
     async def test_frames_are_unavailable_and_logged_once_each(self, outside: Outside, engines: Engines) -> None:
         helper = await outside.sign_in("helper", "volunteer", outside.language())
         async with RawSocket.of(outside, helper) as socket:
+            await socket.stays()  # attached, and that written down
             outside.failing = True
             kill(engines.postgres)
             for message_id in ("one", "two"):
@@ -90,13 +98,19 @@ class TestPostgresAway:
             await hello.say("hello", {"token": helper.token, "device_id": helper.device_id})
             assert await hello.end() == 1013
             await hello.close()
+            await outside.node.event("failing", what="clock", timeout_s=SOON_S)
+            said_once(outside, "failing")
+            assert not [line for line in outside.node.lines if "Traceback" in line or "exc_value" in line]
 
 
 class TestValkeyAway:
     async def test_asking_goes_on(self, outside: Outside, engines: Engines) -> None:
         asker = await outside.sign_in("asker", "requester", outside.language())
-        outside.failing = True
-        kill(engines.valkey)
+        async with RawSocket.of(outside, asker):
+            outside.failing = True
+            kill(engines.valkey)
+            await outside.node.event("mailboxes are out of reach", timeout_s=SOON_S)
+            said_once(outside, "mailboxes are out of reach", "deliveries interrupted")
         reply = await outside.call("POST", "/v1/requests", {}, token=asker.token)
         assert reply.status == 201
         path = f"/v1/requests/{reply.body['request']['id']}/cancel"
