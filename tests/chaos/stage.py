@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,7 +33,7 @@ SETTINGS = {
 
 
 class Stage:
-    """Everything started here ends with its scene, or with the stage (`raised`), which also judges."""
+    """People go home with their scene, nodes stop with the stage (`raised`), which also judges."""
 
     def __init__(self, database_url: str, valkey_url: str, directory: Path) -> None:
         self.ledger = Ledger(database_url)
@@ -40,20 +41,21 @@ class Stage:
         self.valkey_url = valkey_url
         self._urls = (database_url, valkey_url)
         self._directory = directory
+        self._nodes = AsyncExitStack()
         self._stack = AsyncExitStack()
-        self._languages = iter(LANGUAGES)
+        self._languages = cycle(LANGUAGES)
         self.language = next(self._languages)
 
     @classmethod
     @asynccontextmanager
     async def raised(cls, database_url: str, valkey_url: str, directory: Path) -> AsyncIterator[Self]:
         stage = cls(database_url, valkey_url, directory)
-        async with stage._stack, stage.ledger.watched():
+        async with stage._nodes, stage._stack, stage.ledger.watched():
             yield stage
 
     @asynccontextmanager
     async def scene(self) -> AsyncIterator[None]:
-        """People of a language of their own, who go home at the end of it, as do the nodes of the scene."""
+        """People of a language of their own, who go home at the end of it."""
         outer, self.language = self._stack, next(self._languages)
         try:
             async with AsyncExitStack() as self._stack:
@@ -62,12 +64,12 @@ class Stage:
             self._stack = outer
 
     async def node(self) -> Node:
-        return await self._stack.enter_async_context(await Node.start(*self._urls, also=self.settings))
+        return await self._nodes.enter_async_context(await Node.start(*self._urls, also=self.settings))
 
     async def faulty_node(self, strike: Strike) -> FaultyNode:
         armed = self._directory / f"armed-{strike}".replace(":", "-")
         node = await FaultyNode.begin(strike, armed, *self._urls, self.settings)
-        self._stack.push_async_callback(_ended, node)
+        self._nodes.push_async_callback(gone, node)
         return node
 
     async def person(self, name: str, role: str, node: Node) -> Witness:
@@ -90,7 +92,8 @@ def _judged(person: Witness) -> None:
     assert not (old := person.old_news()), old
 
 
-async def _ended(node: FaultyNode) -> None:
+async def gone(node: FaultyNode) -> None:
+    """Whatever state it is in, it is no more."""
     if node.running:
         await node.kill()
 

@@ -8,9 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
-from tests.support.nodes import Node
+from tests.support.nodes import Node, NodeError
 
 When = Literal["before", "after"]
+STEP_S = 4.0
+"""A step that will be taken is taken within this time."""
+
+
+class NotStruck(Exception):
+    """The step was not taken on this node: any other may be first to look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,13 @@ class FaultyNode(Node):
         """From now on calls of the step count."""
         self.armed.touch()
 
-    async def struck(self, timeout_s: float = 10.0) -> None:
-        """Wait until the fault has happened. Raises `NodeError` when it does not."""
-        await self.event("fault", timeout_s=timeout_s)
+    def disarm(self) -> None:
+        """Begin to count anew with the next `arm`."""
+        self.armed.unlink(missing_ok=True)
+
+    async def struck(self) -> None:
+        """Wait until the fault has happened. Raises `NotStruck` when another node took the step."""
+        try:
+            await self.event("fault", timeout_s=STEP_S)
+        except NodeError:
+            raise NotStruck from None

@@ -66,13 +66,16 @@ class Fault:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.step = environ["FAULT_STEP"]
         self.when = environ["FAULT_WHEN"]
-        self._left = int(environ["FAULT_NTH"])
+        self._nth = self._left = int(environ["FAULT_NTH"])
         self._signal = signal.Signals[environ["FAULT_SIGNAL"]]
         self._armed = Path(environ["FAULT_ARMED"])
 
     def passes(self, when: str) -> None:
         """A call of the step is about to begin, or has just ended."""
-        if when != self.when or self._left <= 0 or not self._armed.exists():
+        if when != self.when or self._left <= 0:
+            return
+        if not self._armed.exists():
+            self._left = self._nth
             return
         self._left -= 1
         if self._left == 0:

@@ -72,12 +72,9 @@ class Ledger:
             await connection.close(timeout=5)
         return found
 
-    async def facts(self) -> list[dict[str, Any]]:
-        """What was decided about everything, without what was told of it."""
-        return [dict(row) for row in await self.rows(FACTS)]
-
-    async def request_ids(self) -> list[UUID]:
-        return [row["id"] for row in await self.rows("SELECT id FROM requests")]
+    async def facts(self, request_id: str | None = None) -> list[dict[str, Any]]:
+        """What was decided about this request, or all of them, without what was told of it."""
+        return [dict(row) for row in await self.rows(FACTS) if request_id in (None, str(row["id"]))]
 
     async def at_rest(self, request_id: str) -> None:
         """Until the request has ended and everything about it was told; fails naming what is left."""
@@ -87,7 +84,7 @@ class Ledger:
                 while left := await self.rows(UNTOLD, UUID(request_id)):  # noqa: ASYNC110 - Postgres tells nobody
                     await asyncio.sleep(ASK_EVERY_S)
         except TimeoutError:
-            facts = [fact for fact in await self.facts() if fact["id"] == UUID(request_id)]
+            facts = await self.facts(request_id)
             raise AssertionError(f"never at rest: {[dict(row) for row in left]} of {facts}") from None
 
     @asynccontextmanager
