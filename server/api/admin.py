@@ -17,7 +17,7 @@ from server.auth import Suspended, Unauthorized
 from server.errors import ApiError
 from server.failures import where_raised
 from server.routing import Authenticates, Exchange, Route
-from server.socket.connection import Socket, shut_socket
+from server.socket.connection import Socket, TextSocket, shut_socket
 from server.socket.envelope import BadFrame, BadMessage, decode, decode_hello, encode, refused
 from server.socket.messages import AckFrame, Hello, PingFrame, Pong, PongFrame, TokenFrame
 from server.socket.opening import SUBPROTOCOL, check_opening
@@ -84,11 +84,12 @@ class AdminSockets:
         check_opening(request, self._origins)
         if self._closing:
             raise ApiError(503, "unavailable", "this node is going", retryable=True, retry_after_s=1)
-        socket: Socket = web.WebSocketResponse(
+        # Frames a little too large are read whole, so that the watcher gets the close code and not a reset.
+        socket = TextSocket(
             protocols=(SUBPROTOCOL,),
             timeout=CLOSE_WITHIN_S,
             heartbeat=SILENCE_S,
-            max_msg_size=FRAME_BYTES_MAX,
+            max_msg_size=4 * FRAME_BYTES_MAX,
             decode_text=False,
         )
         await socket.prepare(request)
@@ -131,7 +132,7 @@ class AdminSockets:
         if message.type is not WSMsgType.TEXT:
             raise _Shut(Close.BAD_FRAME)
         try:
-            return decode_hello(bytes(message.data)).data
+            return decode_hello(_in_bounds(message.data)).data
         except BadFrame:
             raise _Shut(Close.BAD_FRAME) from None
 
@@ -183,7 +184,7 @@ class Watcher:
         while True:
             message = await self._socket.receive()
             if message.type is WSMsgType.TEXT:
-                await self._answer(bytes(message.data))
+                await self._answer(_in_bounds(message.data))
             elif message.type is WSMsgType.BINARY:
                 raise _Shut(Close.BAD_FRAME)
             else:
@@ -204,6 +205,13 @@ class Watcher:
             await self.judge()
         elif not isinstance(frame, AckFrame):
             await self.send(refused(frame.id, "bad_message", "this socket only shows figures"))
+
+
+def _in_bounds(text: bytes) -> bytes:
+    """The frame as it came. Raises `_Shut` when it is too large."""
+    if len(text) > FRAME_BYTES_MAX:
+        raise _Shut(Close.FRAME_TOO_LARGE)
+    return bytes(text)
 
 
 def _first_code(errors: BaseExceptionGroup[_Shut]) -> Close:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 import structlog
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from server.auth import Caller
 from server.failures import where_raised
@@ -256,6 +256,15 @@ class Connection:
             self._interrupted = asyncio.Event()
             self._receiving.cancel()
             await self._interrupted.wait()
+
+
+class TextSocket(web.WebSocketResponse[Literal[False]]):
+    """aiohttp's socket, closing with the contract's code where aiohttp finds a frame too large by itself."""
+
+    async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
+        if code == WSCloseCode.MESSAGE_TOO_BIG:
+            code = Close.FRAME_TOO_LARGE
+        return await super().close(code=code, message=message, drain=drain)
 
 
 async def shut_socket(socket: Socket, transport: asyncio.Transport | None, code: Close, within_s: float) -> None:

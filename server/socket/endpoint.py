@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from typing import Literal
 
 import structlog
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSMsgType, web
 
 from server.auth import Caller, Suspended, Unauthorized
 from server.errors import ApiError
 from server.failures import where_raised
-from server.socket.connection import Connection, Socket, shut_socket
+from server.socket.connection import Connection, Socket, TextSocket, shut_socket
 from server.socket.envelope import BadFrame, decode_hello
 from server.socket.hub import Hub
 from server.socket.messages import Hello
@@ -33,15 +32,6 @@ class _Refused(Exception):
     def __init__(self, code: Close) -> None:
         super().__init__(code)
         self.code = code
-
-
-class _Socket(web.WebSocketResponse[Literal[False]]):
-    """aiohttp's socket, closing with the contract's code where aiohttp finds a frame too large by itself."""
-
-    async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
-        if code == WSCloseCode.MESSAGE_TOO_BIG:
-            code = Close.FRAME_TOO_LARGE
-        return await super().close(code=code, message=message, drain=drain)
 
 
 class SocketEndpoint:
@@ -79,7 +69,7 @@ class SocketEndpoint:
         rules = self._services.rules
         # Frames a little too large are read whole, so that the peer gets the close code and not a reset.
         # Pings are ours (the hub's shared loop) and compression is off: both cost memory for every idle socket.
-        return _Socket(
+        return TextSocket(
             protocols=(SUBPROTOCOL,),
             timeout=rules.close_s,
             autoping=False,
