@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import aiohttp
 import pytest
@@ -47,6 +49,33 @@ class TestTooFast:
                     if status == 429:
                         assert 1 <= int(response.headers["Retry-After"]) <= 60
                         assert (told["error"]["code"], told["error"]["retryable"]) == ("too_fast", True)
+
+
+class TestNoHttp:
+    """Refused before there is a call: aiohttp's own 400, one line each, without what was sent."""
+
+    SENT = (
+        f"{MARK} / HTTP/1.1\r\n\r\n".encode(),
+        f"GET /{MARK} HTTP/1.1\r\n{MARK} {MARK}\r\n\r\n".encode(),
+        f"GET /v1/me HTTP/1.1\r\nAuthorization: Bearer {MARK * 2000}\r\n\r\n".encode(),
+        f"GET /{MARK * 2000} HTTP/1.1\r\n\r\n".encode(),
+        f"POST /v1/sessions HTTP/1.1\r\nContent-Length: {MARK}\r\n\r\n".encode(),
+        f"\x16\x03\x01{MARK}".encode(),
+    )
+
+    async def test_it_is_refused(self, outside: Outside) -> None:
+        outside.failing = True
+        for number, sent in enumerate(self.SENT, 1):
+            reader, writer = await asyncio.open_connection("127.0.0.1", outside.node.port)
+            writer.write(sent)
+            async with asyncio.timeout(SOON_S):
+                assert b" 400 " in await reader.readline()
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+            assert (await outside.call("GET", "/livez")).status == 200
+            failures = [entry for entry in outside.node.log if entry["level"] != "info"]
+            assert len(failures) <= number
 
 
 class TestPostgresAway:

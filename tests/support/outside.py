@@ -259,9 +259,9 @@ class RawSocket:
         self.welcome: Json = {}
 
     @classmethod
-    async def open(cls, outside: Outside, **options: Any) -> Self:
+    async def open(cls, outside: Outside, path: str = "/v1/ws", **options: Any) -> Self:
         options = {"protocols": ("eyeline.v1",), "max_msg_size": 0, **options}
-        return cls(await outside.http.ws_connect(outside.node.url + "/v1/ws", **options))
+        return cls(await outside.http.ws_connect(outside.node.url + path, **options))
 
     @classmethod
     @asynccontextmanager
