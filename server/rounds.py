@@ -185,7 +185,7 @@ class Rebirth:
         And again and again: of two who list a person at once, the one that read first may write last, and somebody who
         said ready would stay listed as cold for as long as they wait.
         """
-        volunteers = [caller.user_id for caller in self._hub.callers() if caller.role == "volunteer"]
+        volunteers = [caller.user_id for caller in self._hub.callers() if caller.role != "requester"]
         try:
             for start in range(0, len(volunteers), REBUILD_PAGE):
                 listings = await self._listings.of(volunteers[start : start + REBUILD_PAGE])

@@ -58,10 +58,10 @@ class Frames:
 
     async def snapshot(self, caller: Caller) -> Snapshot:
         request, offers = None, []
-        if caller.role == "requester":
+        if caller.role != "volunteer":
             current = await self._desk.current_request(caller)
             request = request_view(current) if current else None
-        elif caller.role == "volunteer":
+        if caller.role != "requester":
             now, opened = await self._desk.open_offers(caller)
             offers = [offer_view(offer, now) for offer in opened]
         return Snapshot(user_view(caller), request, offers, await self._desk.live_call(caller))
@@ -73,7 +73,7 @@ class Frames:
     async def detached(self, caller: Caller, owner_epoch: int) -> None:
         if not await self._presence.detach(caller.session_id, owner_epoch):
             return
-        if caller.role == "volunteer":
+        if caller.role != "requester":
             await self._desk.person_changed(caller.user_id)
 
         async def away(call_id: UUID, session_id: UUID) -> Changed:
@@ -131,13 +131,13 @@ class Frames:
                 await self._in_call(caller, frame)
 
     async def _ready(self, caller: Caller, ready: bool) -> None:
-        _only(caller, "volunteer")
+        _only_volunteers(caller)
         if not await self._presence.set_ready(caller.session_id, ready):
-            raise FrameError("not_found", "this session has ended")
+            raise FrameError("wrong_role", "only a volunteer may send this")
         await self._desk.person_changed(caller.user_id)
 
     async def _accept(self, caller: Caller, data: wire.Accept) -> None:
-        _only(caller, "volunteer")
+        _only_volunteers(caller)
         try:
             await self._desk.accept(caller, data.request_id, data.epoch)
         except AcceptRefused as refused:
@@ -146,7 +146,7 @@ class Frames:
             raise FrameError("not_offered", "this request was not offered to you") from None
 
     async def _decline(self, caller: Caller, data: wire.Decline) -> None:
-        _only(caller, "volunteer")
+        _only_volunteers(caller)
         try:
             await self._desk.decline(caller, data.request_id, data.epoch)
         except NotFound:
@@ -227,9 +227,10 @@ async def _handed_over(relayed: Awaitable[bool]) -> None:
         raise FrameError("unavailable", "the other side cannot be reached now", retryable=True)
 
 
-def _only(caller: Caller, role: str) -> None:
-    if caller.role != role:
-        raise FrameError("wrong_role", f"only a {role} may send this")
+def _only_volunteers(caller: Caller) -> None:
+    """A role is set once, perhaps after the socket was opened: who had none then may be a volunteer by now."""
+    if caller.role == "requester":
+        raise FrameError("wrong_role", "only a volunteer may send this")
 
 
 _WORDS = {
