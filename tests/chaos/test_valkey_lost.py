@@ -145,7 +145,8 @@ async def connecting(scene: Scene) -> None:
         await one.send("media", MEDIA, call=call, timeout=PATIENCE_S)
     await scene.loss.go()
     await asyncio.gather(*(one.in_call(call["request_id"], state="connected") for one in (scene.requester, winner)))
-    scene.measured("both connected", SOON_S + BUSY_S)
+    # News of a call that could not be told waits for the look at it, every three seconds, and a telling's deadline.
+    scene.measured("both connected", 2 * SOON_S + BUSY_S)
     await helped(scene, winner, call["request_id"])
 
 
