@@ -80,9 +80,11 @@ class Asking:
         return self._policy.wanted(wave_view(case, now, self._limits.request))
 
     def look_rule(self, case: Case, now: datetime) -> Change:
-        """The pure rule of a look, with the word whether the request wants people."""
+        """The pure rule of a look, with the word whether the request wants people, and when it will want more."""
         change = look(case, now, self._limits.request)
-        return Change(change.request, change.ended, hungry=self.wanted(case.after(change), now) > 0)
+        after = case.after(change)
+        next_wave_at = self._policy.next_wave_at(wave_view(after, now, self._limits.request))
+        return replace(change, hungry=self.wanted(after, now) > 0, look_by=next_wave_at)
 
     async def ask(self, case: Case, now: datetime) -> int:
         """Offer to as many as are wanted and can be found, first to those never asked for it; how many were offered."""

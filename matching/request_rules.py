@@ -137,6 +137,8 @@ class Change:
     winner: Offer | None = None
     hungry: bool | None = None
     """Whether it wants people it has not got; None leaves what is known of that."""
+    look_by: datetime | None = None
+    """When it will want more people should nothing else happen: somebody looks then, and not a second later."""
 
 
 def _ending(offer: Offer, outcome: OfferOutcome, reason: WithdrawReason) -> Offer:
@@ -179,7 +181,7 @@ def decline(case: Case, person_id: UUID, epoch: int) -> Change:
         for offer in case.open_offers
         if offer.person_id == person_id and offer.epoch == epoch
     )
-    return Change(case.request, declined)
+    return Change(case.request, declined, hungry=True if declined else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,12 +233,12 @@ def delivery_failed(offer: Offer, now: datetime, limits: RequestLimits) -> bool:
     return offer.delivered_at is None and offer.told_at is not None and now - offer.told_at >= limits.delivery
 
 
-def next_look(case: Case, now: datetime, limits: RequestLimits) -> datetime:
+def next_look(case: Case, now: datetime, limits: RequestLimits, look_by: datetime | None = None) -> datetime:
     """When somebody must look again, at the latest, for a request that has not ended."""
     if case.request.state is RequestState.IN_CALL:
         return now + limits.look_in_call
     latest = now + limits.look_waiting
-    edges = [case.request.deadline]
+    edges = [case.request.deadline] + ([look_by] if look_by is not None else [])
     for offer in case.open_offers:
         edges.append(offer.expires_at)
         if offer.delivered_at is None and offer.told_at is not None and not delivery_failed(offer, now, limits):

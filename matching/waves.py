@@ -30,6 +30,9 @@ class WavePolicy(Protocol):
     def wanted(self, view: WaveView) -> int:
         """People to ask now; 0 to wait."""
 
+    def next_wave_at(self, view: WaveView) -> datetime:
+        """When time alone will make more people wanted, should nothing else happen."""
+
 
 @dataclass(frozen=True, slots=True)
 class FixedWaves:
@@ -40,11 +43,16 @@ class FixedWaves:
     most_at_once: int = 64
 
     def wanted(self, view: WaveView) -> int:
-        waves_due = (view.now - view.waiting_since) // self.interval + 1
-        missing = self.size * waves_due - (view.asked - view.spent)
+        missing = self.size * self._waves_due(view) - (view.asked - view.spent)
         if view.open == 0:
             missing = max(missing, self.size)
         return max(0, min(missing, self.most_at_once))
+
+    def next_wave_at(self, view: WaveView) -> datetime:
+        return view.waiting_since + self._waves_due(view) * self.interval
+
+    def _waves_due(self, view: WaveView) -> int:
+        return (view.now - view.waiting_since) // self.interval + 1
 
 
 def wave_view(case: Case, now: datetime, limits: RequestLimits) -> WaveView:

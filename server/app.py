@@ -91,6 +91,8 @@ Loop = Callable[[], Coroutine[Any, Any, None]]
 CLOSE_S = 5.0
 FRESH = timedelta(seconds=15)
 """A ready session counts as hot while it was seen within this time: three heartbeats."""
+BURST_S = 4
+"""So many seconds' worth of frames may come at once on a socket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,11 @@ class Node:
         self.tokens = AccessTokens(settings.token_secret, settings.access_token_s)
         self.authenticator = Authenticator(self.tokens, self.accounts, self.presence.seen)
         frames = Frames(self.desk, self.presence, telling, OUTAGES)
-        rules = SocketRules(heartbeat_s=settings.heartbeat_s)
+        rules = SocketRules(
+            heartbeat_s=settings.heartbeat_s,
+            frames_per_s=settings.frames_per_s,
+            frames_burst=BURST_S * settings.frames_per_s,
+        )
         self.hub = Hub(self.mailboxes, frames, self.clock, rules)
         services = Services(frames, ValkeyAnswers(valkey, library), self.authenticator, self.clock, rules)
         self.sockets = SocketEndpoint(self.hub, services, settings.origins)

@@ -125,10 +125,12 @@ class Switchboard:
 
         return (await self._change(call_id, rule)).after
 
-    async def media(self, route: Route, report: Media) -> Changed:
-        """A side says how its connection is."""
+    async def media(self, route: Route, report: Media, owner_epoch: int) -> Changed:
+        """A side says how its connection is, to this owner of its mailbox; void when a later one has its socket."""
 
         def rule(call: Call, now: datetime) -> Call:
+            if call.end(route.side).owner_epoch > owner_epoch:
+                return call
             if call.attempt != route.attempt:
                 raise CallRefused(Refused.STALE_ATTEMPT)
             return call_rules.media(call, route.side, report, now)

@@ -59,9 +59,12 @@ class PostgresPresence:
         status: str = await self._pool.execute(_SQL["detach"], session_id, owner_epoch)
         return status != "UPDATE 0"
 
-    async def set_ready(self, session_id: UUID, ready: bool) -> bool:
-        """Write readiness at once, as it decides who is rung; False when the session cannot be ready."""
-        status: str = await self._pool.execute(_SQL["set_ready"], session_id, ready)
+    async def set_ready(self, session_id: UUID, owner_epoch: int, ready: bool) -> bool:
+        """Write readiness at once, as it decides who is rung.
+
+        False, and nothing is changed, when the session cannot be ready, or a later owner has its socket.
+        """
+        status: str = await self._pool.execute(_SQL["set_ready"], session_id, ready, owner_epoch)
         return status != "UPDATE 0"
 
     async def forget_silent(self) -> list[tuple[UUID, UUID]]:

@@ -143,17 +143,23 @@ class PostgresRequestBook:
             call_id = await self._begin_call(connection, change, now)
             change = replace(change, request=replace(change.request, call_id=call_id))
         after = case.after(change)
-        await self._write_request(connection, case, after, now, due)
+        ended = after.request.state is RequestState.ENDED
+        look_at = now + timedelta(seconds=1) if ended else next_look(after, now, self._limits.request, change.look_by)
+        await self._write_request(connection, case, after, now, due, look_at)
         return Decided(after, change, now)
 
     async def _write_request(
-        self, connection: asyncpg.Connection, before: Case, after: Case, now: datetime, due: datetime | None
+        self,
+        connection: asyncpg.Connection,
+        before: Case,
+        after: Case,
+        now: datetime,
+        due: datetime | None,
+        look_at: datetime,
     ) -> None:
         request = after.request
         if before.request.state is RequestState.ENDED:
             return  # and a request that was laid to rest is not woken by a late look
-        ended = request.state is RequestState.ENDED
-        look_at = now + timedelta(seconds=1) if ended else next_look(after, now, self._limits.request)
         changed = request != before.request or after.hungry != before.hungry
         sooner = due is None or look_at < due - MIN_STEP
         if not changed and not sooner:

@@ -59,8 +59,12 @@ class Conversation(Protocol):
     async def delivered(self, caller: Caller, offers: Collection[tuple[UUID, int]]) -> None:
         """The client acknowledged these offers, as (request id, epoch)."""
 
-    async def handle(self, caller: Caller, frame: ConversationFrame) -> None:
-        """Do what the frame asks. Raises `FrameError` for the sender to hear."""
+    async def handle(self, caller: Caller, owner_epoch: int, frame: ConversationFrame) -> None:
+        """Do what the frame asks. Raises `FrameError` for the sender to hear.
+
+        A report of how things are (`ready`, `media`) that reached an owner of the mailbox which is none any more, as
+        when its node stood still, is void: the later owner has been told newer things.
+        """
 
     def passing(self, session_id: UUID, type: str) -> None:
         """A numbered message of this type is being delivered to the session."""

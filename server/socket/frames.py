@@ -25,9 +25,8 @@ from signaling.switchboard import CallRefused, Refused, Route
 
 log = structlog.get_logger()
 
-CallFrame = (
-    wire.DescriptionFrame | wire.CandidateFrame | wire.MediaFrame | wire.ChatFrame | wire.ControlFrame | wire.EndFrame
-)
+RelayedFrame = wire.DescriptionFrame | wire.CandidateFrame | wire.ChatFrame | wire.ControlFrame
+CallFrame = RelayedFrame | wire.MediaFrame | wire.EndFrame
 
 
 class Presence(Protocol):
@@ -40,8 +39,8 @@ class Presence(Protocol):
     async def detach(self, session_id: UUID, owner_epoch: int) -> bool:
         """Also takes readiness. False when a later owner has the session's socket."""
 
-    async def set_ready(self, session_id: UUID, ready: bool) -> bool:
-        """False when the session cannot be ready."""
+    async def set_ready(self, session_id: UUID, owner_epoch: int, ready: bool) -> bool:
+        """False when the session cannot be ready, or a later owner has its socket."""
 
 
 class Frames:
@@ -108,9 +107,9 @@ class Frames:
 
     # -- frames -------------------------------------------------------------------------------------------------------
 
-    async def handle(self, caller: Caller, frame: wire.ConversationFrame) -> None:
+    async def handle(self, caller: Caller, owner_epoch: int, frame: wire.ConversationFrame) -> None:
         try:
-            await self._handle(caller, frame)
+            await self._handle(caller, owner_epoch, frame)
         except CallRefused as refused:
             raise FrameError(refused.code, _WORDS[refused.code]) from None
         except NoSuchCall:
@@ -119,20 +118,20 @@ class Frames:
             log.error("frame failed", type=type(frame).__name__, error=type(error).__name__, where=where_raised(error))
             raise FrameError("unavailable", "this failed on our side and may be tried again", True) from None
 
-    async def _handle(self, caller: Caller, frame: wire.ConversationFrame) -> None:
+    async def _handle(self, caller: Caller, owner_epoch: int, frame: wire.ConversationFrame) -> None:
         match frame:
             case wire.ReadyFrame():
-                await self._ready(caller, frame.data.ready)
+                await self._ready(caller, owner_epoch, frame.data.ready)
             case wire.AcceptFrame():
                 await self._accept(caller, frame.data)
             case wire.DeclineFrame():
                 await self._decline(caller, frame.data)
             case _:
-                await self._in_call(caller, frame)
+                await self._in_call(caller, owner_epoch, frame)
 
-    async def _ready(self, caller: Caller, ready: bool) -> None:
+    async def _ready(self, caller: Caller, owner_epoch: int, ready: bool) -> None:
         _only_volunteers(caller)
-        if not await self._presence.set_ready(caller.session_id, ready):
+        if not await self._presence.set_ready(caller.session_id, owner_epoch, ready):
             raise FrameError("wrong_role", "only a volunteer may send this")
         await self._desk.person_changed(caller.user_id)
 
@@ -152,7 +151,7 @@ class Frames:
         except NotFound:
             raise FrameError("not_offered", "this request was not offered to you") from None
 
-    async def _in_call(self, caller: Caller, frame: CallFrame) -> None:
+    async def _in_call(self, caller: Caller, owner_epoch: int, frame: CallFrame) -> None:
         if frame.call is None:
             raise FrameError("bad_message", "call: missing", details={"field": "call"})
         if frame.attempt is None:
@@ -161,7 +160,10 @@ class Frames:
             await self._end(caller, frame.call, frame.attempt, EndReason(frame.data.reason))
             return
         route = await self._route(caller, frame.call, frame.attempt)
-        await self._relay(route, frame)
+        if isinstance(frame, wire.MediaFrame):
+            await self._media(route, owner_epoch, frame.data)
+        else:
+            await self._relay(route, frame)
 
     async def _end(self, caller: Caller, call_id: UUID, attempt: int, reason: EndReason) -> None:
         """Hang up, also when the other side did just now; a device the call was moved away from ends nothing."""
@@ -183,7 +185,7 @@ class Frames:
             raise CallRefused(Refused.STALE_ATTEMPT)
         return route
 
-    async def _relay(self, route: Route, frame: CallFrame) -> None:
+    async def _relay(self, route: Route, frame: RelayedFrame) -> None:
         switchboard, now = self._desk.switchboard, time.time()
         match frame:
             case wire.DescriptionFrame(data=data):
@@ -203,10 +205,8 @@ class Frames:
                     raise CallRefused(Refused.WRONG_SIDE)
                 out = encode(wire.RelayedControlFrame(data=data, id=frame.id, call=frame.call, attempt=frame.attempt))
                 await _handed_over(switchboard.relay(route, out))
-            case wire.MediaFrame(data=data):
-                await self._media(route, data)
 
-    async def _media(self, route: Route, data: wire.MediaReport) -> None:
+    async def _media(self, route: Route, owner_epoch: int, data: wire.MediaReport) -> None:
         report = Media(
             state=data.state,
             sends_audio=data.sending.audio,
@@ -215,7 +215,7 @@ class Frames:
             receives_video=data.receiving.video,
             paused=data.paused,
         )
-        changed = await self._desk.switchboard.media(route, report)
+        changed = await self._desk.switchboard.media(route, report, owner_epoch)
         before, after = (call.end(route.side).media.paused for call in (changed.before, changed.after))
         if before != after:
             await self._telling.peer(changed.after, route.side, "paused" if after else "back", after or before)

@@ -181,9 +181,10 @@ class Reader:
     async def _attempt(self, frame: ClientFrame) -> FrameError | None:
         """None when it was done; every failure of ours is an `unavailable` that may be tried again."""
         assert not isinstance(frame, AckFrame | PingFrame | TokenFrame)
+        connection = self._connection
         try:
             async with asyncio.timeout(HANDLE_S):
-                await self._services.conversation.handle(self._connection.caller, frame)
+                await self._services.conversation.handle(connection.caller, connection.claim.owner_epoch, frame)
         except FrameError as error:
             return error
         except CarrierUnavailable:

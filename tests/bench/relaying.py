@@ -18,7 +18,7 @@ from tests.bench.stage import Stage, people, stage
 from tests.support.engines import Engines
 
 PAIRS = 8
-SECONDS = 6
+SECONDS = 4
 IN_FLIGHT = 4
 IDLE = 500
 

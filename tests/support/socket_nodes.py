@@ -145,7 +145,7 @@ class ScriptedConversation:
     async def delivered(self, caller: Caller, offers: Collection[tuple[UUID, int]]) -> None:
         self.delivered_offers.extend(offers)
 
-    async def handle(self, caller: Caller, frame: ConversationFrame) -> None:
+    async def handle(self, caller: Caller, owner_epoch: int, frame: ConversationFrame) -> None:
         self.handled.append(frame)
         if self.handle_gate is not None:
             await self.handle_gate.wait()

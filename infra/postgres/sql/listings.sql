@@ -24,7 +24,7 @@ SELECT eyeline_now() AS now
 
 -- name: set_ready
 UPDATE sessions s SET ready = $2, seen_at = eyeline_now() FROM users u
-WHERE s.id = $1 AND u.id = s.user_id AND s.ended_at IS NULL AND (NOT $2 OR u.role = 'volunteer')
+WHERE s.id = $1 AND u.id = s.user_id AND s.ended_at IS NULL AND s.owner_epoch <= $3 AND (NOT $2 OR u.role = 'volunteer')
 
 -- name: attach
 UPDATE sessions SET seen_at = eyeline_now(), owner_epoch = greatest(owner_epoch, $2) WHERE id = $1 AND ended_at IS NULL

@@ -123,15 +123,16 @@ SELECT person_id FROM offers WHERE request_id = $1 AND (outcome IS NULL OR outco
 SELECT DISTINCT person_id FROM offers WHERE request_id = $1 AND outcome = 'expired'
 
 -- name: older_hungry
+-- One whose look is due may have become hungry just now: looks are due when time alone makes more people wanted.
 SELECT r.id FROM requests r
-WHERE r.state = 'waiting' AND r.hungry AND (r.created_at, r.id) < ($1, $2) AND $3 = ANY (r.index_languages)
+WHERE r.state = 'waiting' AND (r.hungry OR r.next_look_at <= (SELECT eyeline_now())) AND (r.created_at, r.id) < ($1, $2) AND $3 = ANY (r.index_languages)
   AND EXISTS (SELECT FROM sessions s WHERE s.user_id = r.requester_id AND s.ended_at IS NULL
               AND s.seen_at > eyeline_now() - $4::interval)
 ORDER BY r.created_at, r.id LIMIT $5
 
 -- name: oldest_waiting_for
 SELECT r.id FROM users u JOIN requests r ON r.index_languages && u.index_languages
-WHERE u.id = $1 AND r.state = 'waiting' AND r.hungry AND r.deadline > eyeline_now()
+WHERE u.id = $1 AND r.state = 'waiting' AND (r.hungry OR r.next_look_at <= eyeline_now()) AND r.deadline > eyeline_now()
   AND EXISTS (SELECT FROM sessions s WHERE s.user_id = r.requester_id AND s.ended_at IS NULL
               AND s.seen_at > eyeline_now() - $2::interval)
   AND NOT EXISTS (SELECT FROM avoided_pairs p

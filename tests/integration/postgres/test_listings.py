@@ -182,18 +182,26 @@ class TestNotBefore:
 class TestPresence:
     async def test_only_a_volunteers_living_session_can_be_ready(self, world: World) -> None:
         volunteer, requester = await world.volunteer(ready=False), await world.requester()
-        assert await world.presence.set_ready(volunteer.session, True)
+        assert await world.presence.set_ready(volunteer.session, 0, True)
         assert (await listing_of(world, volunteer)).tier is Tier.HOT
-        assert not await world.presence.set_ready(requester.session, True)
-        assert await world.presence.set_ready(volunteer.session, False)
+        assert not await world.presence.set_ready(requester.session, 0, True)
+        assert await world.presence.set_ready(volunteer.session, 0, False)
         assert (await listing_of(world, volunteer)).tier is Tier.COLD
         await world.sql.execute("UPDATE sessions SET ended_at = eyeline_now()")
-        assert not await world.presence.set_ready(volunteer.session, True)
+        assert not await world.presence.set_ready(volunteer.session, 0, True)
+
+    async def test_readiness_told_to_an_owner_that_is_none_any_more_is_void(self, world: World) -> None:
+        person = await world.volunteer(ready=False)
+        await world.presence.attach(person.session, 2)
+        assert not await world.presence.set_ready(person.session, 1, True)
+        assert (await listing_of(world, person)).tier is Tier.COLD
+        assert await world.presence.set_ready(person.session, 2, True)
+        assert (await listing_of(world, person)).tier is Tier.HOT
 
     async def test_saying_ready_is_being_seen(self, world: World) -> None:
         person = await world.volunteer(ready=False)
         await world.sql.execute("UPDATE sessions SET seen_at = eyeline_now() - interval '1 h'")
-        await world.presence.set_ready(person.session, True)
+        await world.presence.set_ready(person.session, 0, True)
         assert (await listing_of(world, person)).tier is Tier.HOT
 
     async def test_sightings_are_written_together(self, world: World) -> None:

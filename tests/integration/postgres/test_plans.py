@@ -162,7 +162,7 @@ def statements(s: dict[str, Any]) -> dict[tuple[str, str], tuple[Any, ...]]:
         ("calls", "next_look"): (its_id, now),
         ("listings", "of"): (people, FRESH),
         ("listings", "page"): (None, 100, FRESH),
-        ("listings", "set_ready"): (request["session_id"], True),
+        ("listings", "set_ready"): (request["session_id"], True, 0),
         ("listings", "seen"): ([request["session_id"]],),
         ("listings", "forget_silent"): (FRESH,),
     }

@@ -159,7 +159,7 @@ class FakeRequestBook:
         row.hungry = row.hungry if change.hungry is None else change.hungry
         after = self._case(row)
         ended = row.request.state is RequestState.ENDED
-        row.next_look_at = NEVER if ended else next_look(after, now, self._limits)
+        row.next_look_at = NEVER if ended else next_look(after, now, self._limits, change.look_by)
         return Decided(after, change, now)
 
     async def commit_wave(self, plan: WavePlan) -> tuple[UUID, ...] | None:
@@ -212,14 +212,14 @@ class FakeRequestBook:
         await asyncio.sleep(0)
         place = (request.created_at, request.id)
         older = (row for row in self._waiting() if (row.request.created_at, row.request.id) < place)
-        wanting = [row for row in older if row.hungry and self._there(row) and language in _index(row.request)]
+        wanting = [row for row in older if self._hungry(row) and self._there(row) and language in _index(row.request)]
         return [row.request.id for row in wanting][:limit]
 
     async def oldest_waiting_for(self, person_id: UUID) -> UUID | None:
         await asyncio.sleep(0)
         theirs = set(self.people[person_id].languages)
         for row in self._waiting():
-            wanted = row.hungry and self._there(row) and row.request.deadline > self._clock.now
+            wanted = self._hungry(row) and self._there(row) and row.request.deadline > self._clock.now
             never_again = {None, OfferOutcome.DECLINED, OfferOutcome.WON}
             asked = any(one.person_id == person_id and one.outcome in never_again for one in row.offers)
             if wanted and theirs & set(_index(row.request)) and not asked and not self._avoided(row, person_id):
@@ -284,6 +284,9 @@ class FakeRequestBook:
             return replace(one, told_at=one.told_at or now)
 
         row.offers = [marked(one) for one in row.offers]
+
+    def _hungry(self, row: Row) -> bool:
+        return row.hungry or row.next_look_at <= self._clock.now
 
     def _case(self, row: Row) -> Case:
         request = row.request

@@ -280,6 +280,20 @@ class TestNoOvertaking:
         hungry.append(town.book.rows[request.id].hungry)
         assert hungry == [True, True, False, False, True]
 
+    async def test_an_older_one_whose_next_wave_fell_due_this_instant_is_not_overtaken(self, town: Town) -> None:
+        older = await town.ask()
+        first = await town.volunteers(2)
+        await town.look(older.id)
+        assert (town.ringing(older.id), town.book.rows[older.id].hungry) == (first, False)
+        for _ in range(9):
+            await town.later(1)
+            await town.look(older.id)
+        await town.later(1)
+        younger = await town.ask()
+        second = await town.volunteers(2)
+        await town.look(younger.id)
+        assert (town.ringing(older.id), town.ringing(younger.id)) == ([*first, *second], [])
+
     async def test_an_older_one_served_all_it_wants_is_hungry_no_more(self, town: Town) -> None:
         older, younger = await town.ask(), await town.ask()
         await town.look(older.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -65,6 +66,17 @@ class TestFixedWaves:
 
     def test_when_nothing_rings_any_more_a_whole_wave_is_asked(self) -> None:
         assert TEN.wanted(view(5, asked=10, ringing=0)) == 10
+
+    @given(policies, st.floats(0, 3600), st.integers(0, 50))
+    def test_time_alone_wants_more_exactly_from_the_next_wave_on(
+        self, policy: FixedWaves, waited_s: float, spent: int
+    ) -> None:
+        waves = seconds(waited_s) // policy.interval + 1
+        now = view(waited_s, asked=policy.size * waves + spent, spent=spent)
+        due = policy.next_wave_at(now)
+        assert now.now < due <= now.now + policy.interval
+        assert policy.wanted(replace(now, now=due - timedelta(microseconds=1))) == 0
+        assert policy.wanted(replace(now, now=due)) > 0
 
     @given(views)
     def test_waiting_longer_never_wants_fewer(self, seen: WaveView) -> None:

@@ -125,7 +125,7 @@ class TestEnding:
         over = await room.switchboard.end(CALL, REQUESTER, EndReason.DONE)
         board = room.switchboard
         assert await board.end(CALL, VOLUNTEER, EndReason.TECHNICAL) == over
-        assert (await board.media(route, RUNNING)).after == over
+        assert (await board.media(route, RUNNING, 0)).after == over
         assert await board.take(CALL, VOLUNTEER, ELSEWHERE) == (over, None)
         assert await refusal(board.rejoin(CALL, SESSION, 1)) is Refused.CALL_ENDED
         await board.attached(CALL, SESSION)
@@ -145,21 +145,30 @@ class TestEnding:
 
 class TestMedia:
     async def test_is_told_when_the_call_connects_and_not_before(self, room: Room) -> None:
-        await room.switchboard.media(await room.route(Side.REQUESTER), RUNNING)
+        await room.switchboard.media(await room.route(Side.REQUESTER), RUNNING, 0)
         assert (room.call.state, room.herald.told) == (CallState.CONNECTING, [])
-        await room.switchboard.media(await room.route(Side.VOLUNTEER), RUNNING)
+        await room.switchboard.media(await room.route(Side.VOLUNTEER), RUNNING, 0)
         assert (room.call.state, room.herald.told) == (CallState.CONNECTED, [REQUEST])
 
     async def test_of_another_attempt_is_refused(self, room: Room) -> None:
         old = await room.route(Side.REQUESTER)
         await room.switchboard.rejoin(CALL, VOLUNTEER_SESSION, 1)
         before = room.call
-        assert await refusal(room.switchboard.media(old, RUNNING)) is Refused.STALE_ATTEMPT
+        assert await refusal(room.switchboard.media(old, RUNNING, 0)) is Refused.STALE_ATTEMPT
         assert room.call == before
+
+    async def test_told_to_an_owner_that_is_none_any_more_is_void(self) -> None:
+        started = call(CallState.CONNECTED)
+        room = Room(replace(started, volunteer=replace(started.volunteer, owner_epoch=7)))
+        before = room.call
+        await room.switchboard.media(await room.route(Side.VOLUNTEER), Media("failed"), 6)
+        assert (room.call, room.herald.told) == (before, [])
+        await room.switchboard.media(await room.route(Side.VOLUNTEER), Media("failed"), 7)
+        assert room.call.state is CallState.RECONNECTING
 
     async def test_of_a_connected_call_that_breaks_is_told(self) -> None:
         room = Room(call(CallState.CONNECTED))
-        await room.switchboard.media(await room.route(Side.VOLUNTEER), Media("failed"))
+        await room.switchboard.media(await room.route(Side.VOLUNTEER), Media("failed"), 0)
         assert (room.call.state, room.herald.told) == (CallState.RECONNECTING, [REQUEST])
 
 
