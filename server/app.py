@@ -164,8 +164,8 @@ class Node:
         frames = Frames(self.desk, self.presence, telling, OUTAGES)
         rules = SocketRules(
             heartbeat_s=settings.heartbeat_s,
-            frames_per_s=settings.frames_per_s,
-            frames_burst=BURST_S * settings.frames_per_s,
+            frames_per_s=settings.frame_rate,
+            frames_burst=BURST_S * settings.frame_rate,
         )
         self.hub = Hub(self.mailboxes, frames, self.clock, rules)
         services = Services(frames, ValkeyAnswers(valkey, library), self.authenticator, self.clock, rules)

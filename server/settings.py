@@ -48,8 +48,8 @@ class Settings:
     connecting_s: float = 15.0
     grace_s: float = 30.0
     heartbeat_s: float = 5.0
-    frames_per_s: int = 50
-    """Frames a socket may send on average; four seconds' worth may come at once."""
+    frame_rate: int = 50
+    """Frames a socket may send per second on average; four seconds' worth may come at once."""
     wave_size: int = 10
     wave_interval_s: float = 10.0
     cooldown_s: float = 60.0
@@ -116,7 +116,7 @@ def _read(env: Env) -> dict[str, Any]:
         "connecting_s": _seconds(env, "CONNECTING_S", 15.0),
         "grace_s": _seconds(env, "GRACE_S", 30.0),
         "heartbeat_s": _seconds(env, "HEARTBEAT_S", 5.0, most=HEARTBEAT_S_MAX),
-        "frames_per_s": env.int("FRAMES_PER_S", 50, validate=_between(10, 1_000_000)),
+        "frame_rate": env.int("FRAME_RATE", 50, validate=_between(10, 1_000_000)),
         "wave_size": env.int("WAVE_SIZE", 10, validate=_between(1, 1000)),
         "wave_interval_s": _seconds(env, "WAVE_INTERVAL_S", 10.0),
         "cooldown_s": _seconds(env, "COOLDOWN_S", 60.0, zero=True),

@@ -51,7 +51,7 @@ async def stage(engines: Engines, *, wave_size: int = 10) -> AsyncIterator[Stage
                     EYELINE_WRAP_UP_S="0",
                     EYELINE_COOLDOWN_S="0",
                     EYELINE_DATABASE_POOL="16",
-                    EYELINE_FRAMES_PER_S="1000000",  # measured is what passes, not what is allowed
+                    EYELINE_FRAME_RATE="1000000",  # measured is what passes, not what is allowed
                 )
             )
             for _ in range(2)

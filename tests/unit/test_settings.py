@@ -52,7 +52,7 @@ class TestGoodSettings:
             "TURN_URLS": "turn:turn.example:3478?transport=udp,turns:turn.example",
             "TURN_SECRET": "shared",
             "ICE_POLICY": "all",
-            "FRAMES_PER_S": "20",
+            "FRAME_RATE": "20",
             "WAVE_SIZE": "50",
             "DATABASE_POOL": "20",
             "LOG_FORMAT": "console",
