@@ -588,23 +588,13 @@ class TestHeartbeat:
     async def test_a_gap_nobody_told_of_is_repaired(self, sockets: Sockets) -> None:
         node = await sockets.node(heartbeat_s=0.2)
         client = await node.enter(caller())
-        key = f"{{s:{client.who.session_id.hex}}}:mailbox"
-        owner = await sockets.client.hget(key, "node")
-        # Published to nobody: as if the subscription had been down.
-        await sockets.client.hset(key, "node", "elsewhere")
-        await sockets.send(client.who, chat(1), chat(2))
-        await sockets.client.hset(key, "node", owner)
+        await sockets.leave_unpublished(client.who, chat(1), chat(2))
         assert await client.hear_numbers(2) == [1, 2]
 
     async def test_a_gap_that_cannot_be_repaired_begins_anew(self, sockets: Sockets) -> None:
         node = await sockets.node(heartbeat_s=0.2)
         client = await node.enter(caller())
-        prefix = f"{{s:{client.who.session_id.hex}}}:"
-        owner = await sockets.client.hget(prefix + "mailbox", "node")
-        await sockets.client.hset(prefix + "mailbox", "node", "elsewhere")
-        await sockets.send(client.who, chat(1), chat(2))
-        await sockets.client.xtrim(prefix + "messages", maxlen=1, approximate=False)
-        await sockets.client.hset(prefix + "mailbox", "node", owner)
+        await sockets.leave_unpublished(client.who, chat(1), chat(2), keep=1)
         welcome = (await client.hear("welcome"))["data"]
         assert (welcome["resumed"], welcome["seq"]) == (False, 0)
         assert welcome["incarnation"] != client.welcome["incarnation"]

@@ -16,6 +16,7 @@ from aiohttp import WSMsgType, web
 from redis.asyncio import Redis
 
 from infra.valkey.answers import ValkeyAnswers
+from infra.valkey.keys import Session
 from infra.valkey.library import Library
 from infra.valkey.mailboxes import ValkeyMailboxes
 from server.auth import Caller, Unauthorized
@@ -339,6 +340,21 @@ class Sockets:
         self.conversation.detached_sessions.clear()
         self.conversation.seen_sessions.clear()
         self.conversation.passed.clear()
+
+    async def leave_unpublished(self, to: Caller, *messages: bytes, keep: int | None = None) -> None:
+        """Messages in the mailbox that no owner hears of, as when its subscription is down; only the last `keep` stay.
+
+        In one transaction, so that no beat finds anything half done.
+        """
+        keys = Session(to.session_id)
+        last = int(await self.client.hget(keys.mailbox, "seq"))
+        async with self.client.pipeline(transaction=True) as pipe:
+            for number, message in enumerate(messages, last + 1):
+                pipe.xadd(keys.messages, {"m": message}, id=f"{number}-0")
+            pipe.hset(keys.mailbox, "seq", last + len(messages))
+            if keep is not None:
+                pipe.xtrim(keys.messages, maxlen=keep, approximate=False)
+            await pipe.execute()
 
     async def send(self, who: Caller, *messages: bytes) -> None:
         for message in messages:
