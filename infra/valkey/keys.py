@@ -41,7 +41,7 @@ class Shard:
 
     @property
     def close(self) -> bytes:
-        """Sorted set, id -> moment: cold people in ready, scored by the end of their present window."""
+        """Sorted set, id -> moment: people in ready who are not hot, scored by the end of their present window."""
         return self._key(b"close")
 
     @property
@@ -133,6 +133,15 @@ def rate_limit(name: str, subject: str) -> bytes:
     The subject (a session, an address) is hashed: nobody needs to read it back.
     """
     return b"{l:%b}" % hashlib.blake2b(f"{name}:{subject}".encode(), digest_size=16).digest()
+
+
+def push_budget() -> bytes:
+    """Hash, expiring: how fast FCM may be sent to (`lua/push_budget_*.lua`).
+
+    `due`: when the next message would be on time, microseconds of the server's clock. `divisor`, `slow_until`: the full
+    rate is divided by this until that moment.
+    """
+    return b"{push}:budget"
 
 
 # --- Calls -----------------------------------------------------------------------------------------------------------

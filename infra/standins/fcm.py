@@ -1,0 +1,190 @@
+"""Plays Firebase Cloud Messaging on loopback: checks every request as Google does, answers as told, keeps what it saw.
+
+`POST /token` and `POST /v1/projects/{project}/messages:send`; errors in Google's shape.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import ssl
+import struct
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+from uuid import uuid4
+
+from aiohttp import web
+
+from infra.standins.fcm_plan import OTHER_PROJECT, REFUSALS, Act, Plan, Planned, Refusal
+from infra.standins.fcm_rules import target_of, violation
+from infra.standins.google_oauth import TokenDesk
+from infra.standins.spoken import line
+
+_KEPT = 10_000
+"""Messages remembered; the oldest are forgotten."""
+
+
+@dataclass(slots=True)
+class Received:
+    """One request to send."""
+
+    message: Mapping[str, Any] | None
+    """None when the request was refused before it was looked at."""
+    at: datetime
+    status: int | None = None
+    """What was answered; None: nothing (yet)."""
+
+    @property
+    def target(self) -> str:
+        return target_of(self.message) if self.message else ""
+
+
+class FcmStandIn:
+    """One Firebase project, on a free port. `async with` starts and ends it."""
+
+    def __init__(
+        self,
+        project: str = "eyeline-dev",
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        on_push: Callable[[str], None] | None = None,
+    ) -> None:
+        """`on_push`: told in one line for people what each phone was sent."""
+        self.project = project
+        self.plan = Plan()
+        self.tokens = TokenDesk()
+        self.seen: list[Received] = []
+        self.answers: Counter[str] = Counter()
+        """Answers given to requests to send, by HTTP status."""
+        self._ssl_context = ssl_context
+        self._on_push = on_push or (lambda _line: None)
+        self._arrived = asyncio.Condition()
+        self._count = 0
+        self._close_after: int | None = None
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it is; the pushers' `base_url`."""
+        if self._runner is None:
+            raise RuntimeError("not started")
+        host, port = self._runner.addresses[0][:2]
+        return f"{'https' if self._ssl_context else 'http'}://{host}:{port}"
+
+    def make_account(self, path: Path) -> None:
+        """Write the key file of a service account that may send here."""
+        self.tokens.make_account(path, self.project, f"{self.url}/token")
+
+    def close_after(self, count: int) -> None:
+        """After `count` more answers every connection open by then is closed, whatever was under way on it."""
+        self._close_after = count
+
+    async def nth(self, count: int) -> Received:
+        """The `count`-th request to send (from 1), once it is here."""
+        async with self._arrived:
+            await self._arrived.wait_for(lambda: self._count >= count)
+        return self.seen[count - 1 - self._count + len(self.seen)]
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(client_max_size=64 * 1024)
+        app.router.add_post("/token", self.tokens.handle)
+        app.router.add_post("/v1/projects/{project}/messages:send", self._send)
+        # A hanging answer ends with its connection.
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._ssl_context).start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _send(self, request: web.Request) -> web.StreamResponse:
+        received = Received(None, datetime.now(UTC))
+        raw = await request.read()
+        refusal = self._refusal(request, raw)
+        if refusal is None:
+            received.message = json.loads(raw)["message"]
+        await self._keep(received)
+        planned = Planned(Act.OK) if refusal or not received.message else self.plan.take(target_of(received.message))
+        if planned.act is Act.HANG:
+            await asyncio.Event().wait()
+        if planned.act is Act.RESET or self._is_closing():
+            _reset(request)
+            return web.Response()
+        response = self._answer(refusal or REFUSALS.get(planned.act), planned)
+        received.status = response.status
+        self.answers[str(response.status)] += 1
+        if received.message is not None and planned.act is Act.OK:
+            self._on_push(line(received.message, received.at))
+        return response
+
+    def _refusal(self, request: web.Request, raw: bytes) -> Refusal | None:
+        if not self.tokens.knows(request.headers.get("Authorization")):
+            return REFUSALS[Act.UNAUTHENTICATED]
+        if request.match_info["project"] != self.project:
+            return OTHER_PROJECT
+        wrong = "Content-Type" if request.content_type != "application/json" else _checked(raw)
+        return Refusal(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", wrong) if wrong else None
+
+    async def _keep(self, received: Received) -> None:
+        self._count += 1
+        self.seen.append(received)
+        del self.seen[:-_KEPT]
+        async with self._arrived:
+            self._arrived.notify_all()
+
+    def _answer(self, refusal: Refusal | None, planned: Planned) -> web.Response:
+        headers = {"Retry-After": planned.retry_after} if planned.retry_after else None
+        if refusal is not None:
+            return web.json_response(refusal.body(), status=refusal.http, headers=headers)
+        if planned.act is Act.BAD_JSON:
+            return web.Response(text='{"name": ', content_type="application/json")
+        return web.json_response({"name": f"projects/{self.project}/messages/{uuid4().hex}"})
+
+    def _is_closing(self) -> bool:
+        """Counts answers towards `close_after`; when there were enough, closes everything that is open."""
+        if self._close_after is None or self._runner is None or self._runner.server is None:
+            return False
+        self._close_after -= 1
+        if self._close_after >= 0:
+            return False
+        self._close_after = None
+        for connection in self._runner.server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+        return True
+
+
+def _checked(raw: bytes) -> str | None:
+    """What is wrong with a body. A wave says the same to many, so that what was found for one target holds for all."""
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        return "not JSON"
+    fid = body["message"].get("fid") if isinstance(body, dict) and isinstance(body.get("message"), dict) else None
+    if not (isinstance(fid, str) and fid):
+        return violation(body)
+    return _checked_text(json.dumps({**body, "message": {**body["message"], "fid": "somebody"}}))
+
+
+@lru_cache(maxsize=256)
+def _checked_text(text: str) -> str | None:
+    return violation(json.loads(text))
+
+
+def _reset(request: web.Request) -> None:
+    """RST in place of FIN: nothing that is under way counts."""
+    transport = request.transport
+    if transport is None:
+        return
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
