@@ -20,8 +20,8 @@ TTL_MAX_S = 28 * 24 * 3600
 COLLAPSE_ID_BYTES = 64
 PUSH_TYPES = frozenset(
     {"alert", "background", "location", "voip", "complication", "fileprovider", "mdm", "liveactivity"}
+    | {"pushtotalk", "widgets", "controls"}
 )
-"""Also `pushtotalk`, `widgets` and `controls`, which no server of an app like this sends."""
 _TARGETS = ("fid", "token", "topic", "condition")
 
 Json = Mapping[str, Any]
