@@ -73,7 +73,7 @@ class FcmPusher:
         words: PushWords,
         clock: Callable[[], datetime],
     ) -> None:
-        """`clock`: the time `Wake.expires_at` is measured by, aware."""
+        """`clock`: the time `Wake.expires_at` is measured by, aware. Owns the transport: close with `close()`."""
         self._transport = transport
         self._tokens = tokens
         self._budget = budget
@@ -97,6 +97,9 @@ class FcmPusher:
         for result, count in Counter(one.result for one in outcomes).items():
             push_results.labels("fcm", wake.type.value, result.value).inc(count)
         return outcomes
+
+    async def close(self) -> None:
+        await self._transport.close()
 
     async def _may_send(self, batch: _Batch) -> bool:
         """Whether the project's budget lets the whole batch go; if not, all of it is throttled."""

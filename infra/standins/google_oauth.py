@@ -31,6 +31,7 @@ class TokenDesk:
         self.open = asyncio.Event()
         """While clear, who asks gets no answer."""
         self.open.set()
+        self._gave = asyncio.Condition()
         self._accounts: dict[str, rsa.RSAPublicKey] = {}
         self._expiry: dict[str, float] = {}
 
@@ -60,12 +61,18 @@ class TokenDesk:
         """No token given so far is good any more."""
         self._expiry.clear()
 
+    async def nth(self, count: int) -> None:
+        """Wait until `count` tokens have been given."""
+        async with self._gave:
+            await self._gave.wait_for(lambda: self.given >= count)
+
     async def handle(self, request: web.Request) -> web.Response:
         """POST /token"""
         form = await request.post()
         await self.open.wait()
         if self.refuse_with is not None:
-            return web.json_response({"error": "internal_failure"}, status=self.refuse_with)
+            error = "internal_failure" if self.refuse_with >= 500 else "invalid_client"
+            return web.json_response({"error": error}, status=self.refuse_with)
         assertion = form.get("assertion")
         if form.get("grant_type") != _GRANT or not isinstance(assertion, str):
             return _refused("unsupported_grant_type")
@@ -74,6 +81,8 @@ class TokenDesk:
         token = f"ya29.{secrets.token_urlsafe(24)}"
         self._expiry[token] = time.time() + self.expires_in_s
         self.given += 1
+        async with self._gave:
+            self._gave.notify_all()
         return web.json_response({"access_token": token, "expires_in": self.expires_in_s, "token_type": "Bearer"})
 
     def _is_good(self, assertion: str, own_url: str) -> bool:
