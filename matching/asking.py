@@ -11,6 +11,7 @@ from matching.languages import index_language
 from matching.model import Request, RequestState, Tier
 from matching.ports import Herald, IndexUnavailable, Listings, NotFound, RequestBook, VolunteerIndex, WavePlan
 from matching.request_rules import Case, Change, RequestLimits, look, requester_is_there
+from matching.waking import URGENT_WAVES
 from matching.waves import WavePolicy, wave_view
 
 LEASE_S = 2.0
@@ -32,6 +33,11 @@ class AskingLimits:
     """How long someone who ignored or declined an offer is left in peace."""
     wrap_up: timedelta = timedelta(seconds=5)
     """How long someone whose call is over is left in peace."""
+
+
+def _tiers(waves_before: int) -> tuple[Tier, ...]:
+    """In the order in which people are asked."""
+    return (Tier.HOT, Tier.COLD, Tier.IDLE) if waves_before >= URGENT_WAVES else (Tier.HOT, Tier.COLD)
 
 
 class _Search:
@@ -95,16 +101,20 @@ class Asking:
         excluded = await self._book.exclusions(case.request.id)
         ignored = await self._book.let_expire(case.request.id)
         for left_out in (excluded | ignored, excluded) if ignored - excluded else (excluded,):
-            for language in case.request.languages:
-                await self._ask_in(search, language, left_out, now)
+            # Whoever is there already comes first, in any language of the request: a woken phone takes its time.
+            for tier in _tiers(case.request.wave):
+                for language in case.request.languages:
+                    await self._ask_in(search, tier, language, left_out, now)
         return search.got
 
-    async def _ask_in(self, search: _Search, language: str, excluded: Collection[UUID], now: datetime) -> None:
+    async def _ask_in(
+        self, search: _Search, tier: Tier, language: str, excluded: Collection[UUID], now: datetime
+    ) -> None:
         """Draw until there are enough, or nobody is left: those drawn may have gone to older requests."""
         for _ in range(DRAWS_AT_ONCE):
             if search.missing == 0:
                 return
-            drawn = await self._draw(index_language(language), search.missing, excluded, now)
+            drawn = await self._draw(tier, index_language(language), search.missing, excluded, now)
             left = await self._serve_older(search.request, index_language(language), drawn) if drawn else []
             if not drawn or (left and not await self._offer_left(search, language, left, now)):
                 return
@@ -115,19 +125,24 @@ class Asking:
         search.offered(offered)
         return offered
 
-    async def _draw(self, language: str, count: int, excluded: Collection[UUID], now: datetime) -> list[UUID]:
+    async def _draw(
+        self, tier: Tier, language: str, count: int, excluded: Collection[UUID], now: datetime
+    ) -> list[UUID]:
         moment = now.timestamp()
         try:
             return await self._index.draw(
                 language=language,
-                tier=Tier.HOT,
+                tier=tier,
                 count=count,
                 excluded=excluded,
                 now=moment,
                 lease_until=moment + LEASE_S,
             )
         except IndexUnavailable:
-            return await self._book.draw_ready(language=language, count=count, excluded=excluded)
+            if tier is Tier.IDLE:
+                return []
+            draw = self._book.draw_ready if tier is Tier.HOT else self._book.draw_closed
+            return await draw(language=language, count=count, excluded=excluded)
 
     async def _serve_older(self, request: Request, language: str, drawn: list[UUID]) -> list[UUID]:
         """No overtaking: older hungry requests take from the draw what they may have; the rest is left."""

@@ -48,10 +48,14 @@ class WithdrawReason(StrEnum):
 
 
 class Tier(StrEnum):
-    """Hot: has a live session that said ready. Cold: needs a push."""
+    """How a person can be asked."""
 
     HOT = "hot"
+    """A live session of theirs said ready."""
     COLD = "cold"
+    """Has the app open without saying so, or a device that a push wakes."""
+    IDLE = "idle"
+    """As cold, by devices unseen for a month: asked from the third wave on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,14 @@ class Offer:
     """The session that accepted; None unless won."""
     told_at: datetime | None = None
     delivered_at: datetime | None = None
+    """A session acknowledged it."""
+    tier: Tier = Tier.HOT
+    ring_at: datetime | None = None
+    """When devices of theirs are to be rung (again); None: nothing to do."""
+    rung: bool = False
+    """A push provider took a ring, or may have."""
+    ring_failed_at: datetime | None = None
+    """None of their devices could be rung, so far."""
 
 
 @dataclass(frozen=True, slots=True)

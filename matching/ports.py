@@ -184,6 +184,9 @@ class RequestBook(Protocol):
     async def draw_ready(self, *, language: str, count: int, excluded: Collection[UUID]) -> list[UUID]:
         """Ready volunteers straight from Postgres, longest unasked first: for when the index is gone."""
 
+    async def draw_closed(self, *, language: str, count: int, excluded: Collection[UUID]) -> list[UUID]:
+        """As `draw_ready`, people with the app closed whose hours it is, among those whose turn it is."""
+
     async def offer_for(self, request_id: UUID, person_id: UUID, epoch: int) -> Offer | None:
         """The latest offer made to this person for this epoch."""
 
@@ -206,8 +209,11 @@ class Listings(Protocol):
     async def of(self, people: Collection[UUID]) -> list[Listing]:
         """Listings of those who can be asked at all; others are left out."""
 
-    async def page(self, after: UUID | None, limit: int) -> list[Listing]:
-        """All who can be asked at all, in id order, `limit` at a time: for filling an empty index."""
+    async def page(self, after: UUID | None, limit: int) -> tuple[list[Listing], UUID | None]:
+        """Of the next `limit` volunteers after this id those who can be asked at all: for filling an empty index.
+
+        With them the id to go on after; None: that was the last.
+        """
 
 
 class Herald(Protocol):
@@ -230,6 +236,8 @@ class RequestNews:
     of_calls: bool
     """Whether there is news of its calls, too."""
     of_offers: bool
+    of_wakes: bool
+    """Whether devices are to be rung, or told that a ring is over."""
     now: datetime
 
 

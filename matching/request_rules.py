@@ -12,7 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from uuid import UUID
 
-from matching.model import Offer, OfferOutcome, Outcome, Request, RequestState, WithdrawReason
+from matching.model import Offer, OfferOutcome, Outcome, Request, RequestState, Tier, WithdrawReason
 
 
 class Event(StrEnum):
@@ -229,8 +229,17 @@ def requester_is_there(case: Case, now: datetime, limits: RequestLimits) -> bool
 
 
 def delivery_failed(offer: Offer, now: datetime, limits: RequestLimits) -> bool:
-    """Told, and not acknowledged within the time a healthy socket needs."""
-    return offer.delivered_at is None and offer.told_at is not None and now - offer.told_at >= limits.delivery
+    """They know nothing of it: no device could be rung, or an open app did not answer in the time a healthy one needs.
+
+    An acknowledgement that comes late counts. So does a ring that succeeds after all.
+    """
+    if offer.delivered_at is not None:
+        return False
+    if offer.ring_failed_at is not None:
+        return True
+    if offer.rung or (offer.tier is not Tier.HOT and offer.ring_at is not None):
+        return False
+    return offer.told_at is not None and now - offer.told_at >= limits.delivery
 
 
 def next_look(case: Case, now: datetime, limits: RequestLimits, look_by: datetime | None = None) -> datetime:
@@ -243,4 +252,6 @@ def next_look(case: Case, now: datetime, limits: RequestLimits, look_by: datetim
         edges.append(offer.expires_at)
         if offer.delivered_at is None and offer.told_at is not None and not delivery_failed(offer, now, limits):
             edges.append(offer.told_at + limits.delivery)
+        if offer.ring_at is not None:
+            edges.append(offer.ring_at)
     return min([latest, *(edge for edge in edges if edge > now)])

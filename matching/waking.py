@@ -152,3 +152,103 @@ class Pusher(Protocol):
         Never raises but when cancelled: one bad answer costs no other target its outcome. Ends within the adapter's
         deadline, and begins no attempt at or after `wake.expires_at`.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class DueWake:
+    """One person's devices to be told something now, claimed by this node for a while."""
+
+    wake: Wake
+    person_id: UUID
+    wave: int
+    tries: int
+    """Which attempt this is, counted from 1: what another node does after the claim has ended is another one."""
+    targets: tuple[PushTarget, ...]
+    rung_before: frozenset[UUID]
+    """Push values that took a ring in an earlier attempt, or may have."""
+    reached: bool
+    """Whether one of them certainly did."""
+
+
+@dataclass(frozen=True, slots=True)
+class WakeReport:
+    """What an attempt came to, and whether there is another."""
+
+    due: DueWake
+    not_taken: frozenset[UUID]
+    """Push values that certainly did not take it, now or before: nothing needs to be withdrawn there."""
+    again: frozenset[UUID]
+    """Push values to try once more, at `again_at`."""
+    again_at: datetime | None
+    reached: bool
+    """Some device took it."""
+
+    @property
+    def given_up(self) -> bool:
+        """Somebody should have been reached in another attempt, and there is no time left for one."""
+        return bool(self.again) and self.again_at is None
+
+
+URGENT_WAVES = 2
+"""In these, devices unseen for a month are left in peace: they would only use up places."""
+
+TRY_AGAIN = (timedelta(seconds=0.5), timedelta(seconds=4))
+"""Pause before the second attempt, doubled each time, and the longest."""
+QUIET_TRIES = timedelta(minutes=2)
+"""How long it is tried to replace a ring that is over: later the app knows by itself, by `expires_at`."""
+QUIET_LIFE = timedelta(hours=1)
+"""How long a provider may keep a quiet line for a phone out of reach: the ring on its screen stays that long."""
+
+_TRY_AGAIN = {PushResult.RETRY_LATER, PushResult.UNKNOWN}
+
+
+def report(due: DueWake, outcomes: Mapping[UUID, PushOutcome], now: datetime, jitter: float) -> WakeReport:
+    """Judge one attempt. `outcomes` by target; `jitter` from 0 to 1 spreads the next attempts of many.
+
+    A ring is tried again within its life, by devices that could not be asked or did not answer. What is throttled is
+    too late for a ring, and waits for its time in a quiet line.
+    """
+    ring = due.wake.type is WakeType.RING
+    results = {target: outcome.result for target, outcome in outcomes.items()}
+    not_taken = {target for target, outcome in outcomes.items() if not outcome.may_have_arrived} - due.rung_before
+    repeatable = _TRY_AGAIN if ring else _TRY_AGAIN | {PushResult.THROTTLED}
+    again = {target for target, result in results.items() if result in repeatable}
+    wait = _pause(due.tries, jitter)
+    asked_for = [outcomes[target].retry_after or timedelta(0) for target in again]
+    again_at = now + max([wait, *asked_for])
+    last = due.wake.expires_at if ring else due.wake.expires_at - QUIET_LIFE + QUIET_TRIES
+    return WakeReport(
+        due=due,
+        not_taken=frozenset(not_taken),
+        again=frozenset(again),
+        again_at=again_at if again and again_at < last else None,
+        reached=due.reached or PushResult.DELIVERED in results.values(),
+    )
+
+
+def _pause(tries: int, jitter: float) -> timedelta:
+    first, longest = TRY_AGAIN
+    doubled: timedelta = first * 2 ** min(tries - 1, 10)
+    return min(doubled, longest) * (0.5 + jitter)
+
+
+class WakeBook(Protocol):
+    """Which devices are to be told what, as committed facts. Every method is one transaction."""
+
+    async def claim(self, request_id: UUID, lease: timedelta) -> list[DueWake]:
+        """Everything due for this request and in nobody's hands; in this node's until `lease` is over.
+
+        From here on every target counts as one that may have been rung.
+        """
+
+    async def report(self, request_id: UUID, reports: Sequence[WakeReport]) -> bool:
+        """Write what came of a claim; what was claimed again since is left as it is.
+
+        True: somebody who was asked knows nothing of it, so that others are to be asked.
+        """
+
+    async def settle(self, outcomes: Mapping[UUID, PushOutcome], sent_at: datetime) -> list[UUID]:
+        """Forget push values that are no more (unless put again since), leave refused and throttled ones alone.
+
+        The people who may not be reachable any more.
+        """

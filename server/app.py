@@ -38,6 +38,7 @@ from infra.postgres.news import PostgresNews
 from infra.postgres.pool import OUTAGES, open_pool
 from infra.postgres.presence import PostgresPresence
 from infra.postgres.request_book import BookLimits, PostgresRequestBook
+from infra.postgres.wakes import PostgresWakes
 from infra.valkey.answers import ValkeyAnswers
 from infra.valkey.checks import valkey_answers
 from infra.valkey.connection import open_valkey
@@ -51,6 +52,7 @@ from matching.asking import AskingLimits
 from matching.help_desk import HelpDesk
 from matching.ports import IndexUnavailable
 from matching.request_rules import RequestLimits
+from matching.waking import Pusher
 from matching.waves import FixedWaves
 from server.accounts import AdminRole
 from server.admin_feed import AdminFeed
@@ -79,6 +81,7 @@ from server.socket.reading import Services
 from server.socket.rules import SocketRules
 from server.tasks import Errands, lasting
 from server.telling import Telling
+from server.waking import Waking
 from signaling.call_rules import CallLimits
 from signaling.model import Call
 from signaling.ports import CarrierUnavailable
@@ -128,7 +131,7 @@ class Limits:
 class Node:
     """One node's objects, each built once, from the engines outwards."""
 
-    def __init__(self, settings: Settings, pool: asyncpg.Pool, valkey: Redis) -> None:
+    def __init__(self, settings: Settings, pool: asyncpg.Pool, valkey: Redis, pushers: Mapping[str, Pusher]) -> None:
         limits = Limits.of(settings)
         library = Library(valkey)
         self.errands = Errands()
@@ -149,7 +152,7 @@ class Node:
             timedelta(seconds=settings.ice_lifetime_s),
             settings.ice_policy,
         )
-        telling = Telling(self.news, self.news, self.mailboxes, ice, OUTAGES)
+        telling = Telling(self.news, self.news, self.mailboxes, ice, OUTAGES, self._wake_soon)
         self.help_desk = HelpDesk(book, self.index, listings, telling, limits.waves, limits.asking)
 
         async def on_call_ended(call: Call, now: datetime) -> None:
@@ -159,6 +162,7 @@ class Node:
         negotiations = ValkeyNegotiations(valkey, library)
         switchboard = Switchboard(calls, self.mailboxes, negotiations, telling, on_call_ended, limits.call)
         self.desk = Desk(self.help_desk, switchboard, book, telling, ice, self.errands, self.clock)
+        self.waking = Waking(PostgresWakes(pool), pushers, self.clock, self.desk.look_soon, self.desk.person_changed)
         self.tokens = AccessTokens(settings.token_secret, settings.access_token_s)
         self.authenticator = Authenticator(self.tokens, self.accounts, self.presence.seen)
         frames = Frames(self.desk, self.presence, telling, OUTAGES)
@@ -196,6 +200,10 @@ class Node:
             *AdminApi(self.feed).routes(),
         ]
 
+    def _wake_soon(self, request_id: UUID) -> None:
+        """Ring, or replace rings; should the errand be dropped, the next look at the request comes back to it."""
+        self.errands.start("waking", self.waking.wake(request_id))
+
     async def _session_ended(self, session_id: UUID) -> None:
         self._close_socket(SESSION_ENDED, session_id)
 
@@ -219,7 +227,7 @@ async def open_node(settings: Settings) -> AsyncIterator[web.Application]:
     pool = await open_pool(settings.database_url, settings.database_pool)
     valkey = open_valkey(settings.valkey_url)
     try:
-        node = Node(settings, pool, valkey)
+        node = Node(settings, pool, valkey, {})
         await node.clock.measure()
         yield _application(settings, node)
     finally:

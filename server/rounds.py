@@ -198,10 +198,11 @@ class Rebirth:
         try:
             if not await self._generation.begin_rebuild(self._owner, REBUILD_LEASE_S):
                 return
-            count, after = 0, None
-            while page := await self._listings.page(after, REBUILD_PAGE):
+            count, after, more = 0, None, True
+            while more:
+                page, after = await self._listings.page(after, REBUILD_PAGE)
                 await self._index.put(page, (await self._book.now()).timestamp())
-                count, after = count + len(page), page[-1].person_id
+                count, more = count + len(page), after is not None
                 if not await self._generation.extend(self._owner, REBUILD_LEASE_S):
                     return
             if await self._generation.complete(self._owner):

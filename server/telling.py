@@ -7,6 +7,7 @@ was told. Every message carries the version of what it speaks of, so a repetitio
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Literal, cast
 from uuid import UUID
 
@@ -35,12 +36,21 @@ Outages = tuple[type[BaseException], ...]
 class Telling:
     """Sends news to the sessions concerned. Nothing here raises: what is not told now, a look tells later."""
 
-    def __init__(self, requests: NewsBook, calls: CallNews, sender: Sender, ice: IceServers, outages: Outages) -> None:
-        """`outages`: what the books raise when Postgres is away."""
+    def __init__(
+        self,
+        requests: NewsBook,
+        calls: CallNews,
+        sender: Sender,
+        ice: IceServers,
+        outages: Outages,
+        wake: Callable[[UUID], object],
+    ) -> None:
+        """`outages`: what the books raise when Postgres is away. `wake`: see to a request's pushes; must not wait."""
         self._requests = requests
         self._calls = calls
         self._sender = sender
         self._ice = ice
+        self._wake = wake
         self._failures: Outages = (CarrierUnavailable, TimeoutError, *outages)
 
     async def tell(self, request_id: UUID) -> None:
@@ -55,6 +65,8 @@ class Telling:
         news = await self._requests.request_news(request_id)
         if news is None:
             return
+        if news.of_wakes:
+            self._wake(request_id)
         for call in await self._calls.call_news(request_id) if news.of_calls else ():
             await self._tell_call(call, news)
         if news.untold:

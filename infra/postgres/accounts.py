@@ -167,7 +167,8 @@ class PostgresAccounts:
     ) -> None:
         async with self._transaction() as connection:
             await connection.execute(self._sql["put_device"], user_id, device_id, platform)
-            await connection.execute(self._sql["drop_push_values"], user_id, device_id)
+            kinds, values = [kind for kind, _ in push], [value for _, value in push]
+            await connection.execute(self._sql["drop_push_values"], user_id, device_id, kinds, values)
             # In one order everywhere, so that two devices that swap values wait for each other instead of deadlocking.
             for kind, value in sorted(push):
                 keys = push[kind, value]

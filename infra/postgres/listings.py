@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from infra.postgres.queries import queries
-from matching.availability import next_window, weekly_windows
+from matching.availability import is_open, next_window, weekly_windows
 from matching.model import Listing, Tier
 
 FOR_EVER = datetime.max.year
@@ -31,9 +31,11 @@ class PostgresListings:
         now = await self._pool.fetchval(_SQL["clock"])
         return [_listing(row, now) for row in await self._pool.fetch(_SQL["of"], list(people), self._fresh)]
 
-    async def page(self, after: UUID | None, limit: int) -> list[Listing]:
+    async def page(self, after: UUID | None, limit: int) -> tuple[list[Listing], UUID | None]:
         now = await self._pool.fetchval(_SQL["clock"])
-        return [_listing(row, now) for row in await self._pool.fetch(_SQL["page"], after, limit, self._fresh)]
+        rows = await self._pool.fetch(_SQL["page"], after, limit, self._fresh)
+        listings = [_listing(row, now) for row in rows if row["tier"] is not None]
+        return listings, rows[-1]["id"] if len(rows) == limit else None
 
 
 def _listing(row: asyncpg.Record, now: datetime) -> Listing:
@@ -41,12 +43,20 @@ def _listing(row: asyncpg.Record, now: datetime) -> Listing:
     return Listing(
         person_id=row["id"],
         languages=tuple(row["index_languages"]),
-        tier=Tier.HOT if row["hot"] else Tier.COLD,
+        tier=Tier(row["tier"]),
         opens_at=opens_at,
         closes_at=closes_at,
         not_before=_not_before(row, now),
         last_asked_at=row["last_asked_at"].timestamp() if row["last_asked_at"] else random.random(),
     )
+
+
+def may_be_woken(row: asyncpg.Record, now: datetime) -> bool:
+    """Whether `now` is within the person's hours; `row` has `weekly` and `time_zone`."""
+    try:
+        return is_open(weekly_windows(row["weekly"] or []), row["time_zone"], now)
+    except ValueError:
+        return False
 
 
 def _edges(row: asyncpg.Record, now: datetime) -> tuple[float | None, float | None]:

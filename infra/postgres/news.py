@@ -68,6 +68,7 @@ class PostgresNews:
             untold=told < row["version"],
             of_calls=row["of_calls"],
             of_offers=row["of_offers"],
+            of_wakes=row["of_wakes"],
             now=row["now"],
         )
 

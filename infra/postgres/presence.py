@@ -53,6 +53,7 @@ class PostgresPresence:
             # Lost in a crash, it is as if the socket had come unnoticed: absence is then judged by sightings.
             await connection.execute("SET LOCAL synchronous_commit = off")
             await connection.execute(_SQL["attach"], session_id, owner_epoch)
+            await connection.execute(_SQL["device_seen"], session_id)
 
     async def detach(self, session_id: UUID, owner_epoch: int) -> bool:
         """Losing the socket takes readiness; False, and nothing is changed, when a later owner has a socket."""

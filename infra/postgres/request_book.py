@@ -13,6 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
+from infra.postgres.listings import may_be_woken
 from infra.postgres.queries import queries
 from infra.postgres.rows import case_of, offer_of, request_of, request_row
 from infra.postgres.transactions import retried
@@ -32,6 +33,8 @@ from matching.request_rules import Case, Change, Progress, RequestLimits, next_l
 
 TRIES = 3
 """How often a request is put in the books while others of its requester end just then."""
+DRAW_AMONG = 400
+"""So many people whose turn it is are looked at when somebody's closed app is to be rung without the index."""
 MIN_STEP = timedelta(milliseconds=50)
 """A look due this much sooner than written is not worth a commit of its own."""
 
@@ -220,6 +223,7 @@ class PostgresRequestBook:
         now: datetime = await connection.fetchval(_SQL["clock"])
         if now >= row["deadline"]:
             return None
+        hours = await connection.fetch(_SQL["hours"], list(plan.people))
         taken = await connection.fetch(
             _SQL["wave"],
             plan.request_id,
@@ -231,6 +235,8 @@ class PostgresRequestBook:
             now,
             min(now + plan.offer, row["deadline"]),
             self._limits.fresh,
+            [row["user_id"] for row in hours if may_be_woken(row, now)],
+            self._limits.request.delivery,
         )
         people = tuple(record["person_id"] for record in taken)
         if people:
@@ -263,6 +269,12 @@ class PostgresRequestBook:
     async def draw_ready(self, *, language: str, count: int, excluded: Collection[UUID]) -> list[UUID]:
         rows = await self._pool.fetch(_SQL["draw_ready"], language, list(excluded), count, self._limits.fresh)
         return [row["id"] for row in rows]
+
+    async def draw_closed(self, *, language: str, count: int, excluded: Collection[UUID]) -> list[UUID]:
+        among = max(DRAW_AMONG, 4 * count)
+        rows = await self._pool.fetch(_SQL["draw_closed"], language, list(excluded), among, self._limits.fresh)
+        now = await self.now()
+        return [row["id"] for row in rows if may_be_woken(row, now)][:count]
 
     # -- offers -------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from datetime import datetime
 import asyncpg
 import msgspec
 
-from matching.model import Offer, OfferOutcome, Outcome, Request, RequestState, WithdrawReason
+from matching.model import Offer, OfferOutcome, Outcome, Request, RequestState, Tier, WithdrawReason
 from matching.request_rules import Case, Progress
 from signaling.model import Call, CallState, End, EndReason, Media, Side
 
@@ -68,7 +68,18 @@ def offer_of(row: asyncpg.Record) -> Offer:
         session_id=row["session_id"],
         told_at=row["told_at"],
         delivered_at=row["delivered_at"],
+        tier=Tier(row["tier"]),
+        ring_at=_ring_at(row),
+        rung=bool(row["rung"]),
+        ring_failed_at=row["ring_failed_at"],
     )
+
+
+def _ring_at(row: asyncpg.Record) -> datetime | None:
+    """Due, but not before whoever has it in hand is done."""
+    due: datetime | None = row["ring_due_at"]
+    claimed: datetime | None = row["ring_claimed_until"]
+    return due if due is None or claimed is None else max(due, claimed)
 
 
 def case_of(row: asyncpg.Record, offers: list[asyncpg.Record], requester_seen_at: datetime | None) -> Case:

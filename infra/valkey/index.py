@@ -36,7 +36,7 @@ def pack(listing: Listing) -> bytes:
 
     A missing moment is +inf: a window that never opens, or never closes. `lua/_index.lua` reads and writes the same.
     """
-    tier = b"h" if listing.tier is Tier.HOT else b"c"
+    tier = listing.tier.value[0].encode()
     opens_at = inf if listing.opens_at is None else listing.opens_at
     closes_at = inf if listing.closes_at is None else listing.closes_at
     moments = struct.pack(">cdddd", tier, opens_at, closes_at, listing.not_before, listing.last_asked_at)
@@ -103,8 +103,8 @@ class ValkeyIndex:
         totals: dict[tuple[str, Tier], int] = {}
         for shard in all_shards():
             found = iter(await self._ask(shard, "index_counts", []))
-            for language, hot, cold in zip(found, found, found, strict=True):
-                for tier, number in ((Tier.HOT, hot), (Tier.COLD, cold)):
+            for language, *numbers in zip(found, *[found] * len(Tier), strict=True):
+                for tier, number in zip(Tier, numbers, strict=True):
                     key = (language.decode(), tier)
                     totals[key] = totals.get(key, 0) + number
         return {key: number for key, number in totals.items() if number}

@@ -128,11 +128,15 @@ class AccountsApi:
             if push.kind != "webpush" and push.keys is not None:
                 raise invalid_body(f"push[{place}].keys", "only webpush has keys")
         values = {(push.kind, push.value): msgspec.to_builtins(push.keys) for push in body.push}
-        await self._accounts.put_device(exchange.caller.user_id, _device_id(exchange), body.platform, values)
+        user_id = exchange.caller.user_id
+        await self._accounts.put_device(user_id, _device_id(exchange), body.platform, values)
+        await self._on_person_changed(user_id)
 
     async def delete_device(self, exchange: Exchange[None]) -> None:
-        if not await self._accounts.delete_device(exchange.caller.user_id, _device_id(exchange)):
+        user_id = exchange.caller.user_id
+        if not await self._accounts.delete_device(user_id, _device_id(exchange)):
             raise not_found()
+        await self._on_person_changed(user_id)
 
     async def topics(self, exchange: Exchange[None]) -> TopicsReply:
         return TopicsReply([Topic(code) for code in TOPICS])

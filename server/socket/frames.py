@@ -67,6 +67,8 @@ class Frames:
 
     async def attached(self, caller: Caller, owner_epoch: int) -> None:
         await self._presence.attach(caller.session_id, owner_epoch)
+        if caller.role == "volunteer":  # may be asked within their hours while the app is open
+            await self._desk.person_changed(caller.user_id)
         await self._side_moved(caller, self._desk.switchboard.attached, "back")
 
     async def detached(self, caller: Caller, owner_epoch: int) -> None:

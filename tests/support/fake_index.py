@@ -31,7 +31,7 @@ class Entry:
 
     def window_over(self, now: float) -> bool:
         closes_at = self.listing.closes_at
-        return self.listing.tier is Tier.COLD and closes_at is not None and closes_at <= now
+        return self.listing.tier is not Tier.HOT and closes_at is not None and closes_at <= now
 
     def place(self, now: float) -> bool:
         """Where they belong at `now`; True when that is ready."""

@@ -347,7 +347,7 @@ class Sockets:
         In one transaction, so that no beat finds anything half done.
         """
         keys = Session(to.session_id)
-        last = int(await self.client.hget(keys.mailbox, "seq"))
+        last = int(await self.client.hget(keys.mailbox, "seq") or 0)
         async with self.client.pipeline(transaction=True) as pipe:
             for number, message in enumerate(messages, last + 1):
                 pipe.xadd(keys.messages, {"m": message}, id=f"{number}-0")

@@ -19,7 +19,7 @@ from tests.support.fakes.calls import VOLUNTEER_SESSION, call
 async def test_a_session_that_a_call_was_moved_from_is_not_told_an_older_state_of_it_later() -> None:
     mailboxes, nothing = FakeMailboxes(FakeCarrier()), cast(Any, None)
     await mailboxes.claim(VOLUNTEER_SESSION, resume=None)
-    telling = Telling(nothing, nothing, mailboxes, IceServers((), (), None, timedelta(minutes=5), "all"), ())
+    telling = Telling(nothing, nothing, mailboxes, IceServers((), (), None, timedelta(minutes=5), "all"), (), print)
     before = call()
     moved = replace(before, attempt=2, version=before.version + 1)
     await telling.moved(moved, Side.VOLUNTEER, VOLUNTEER_SESSION)

@@ -84,12 +84,17 @@ INSERT INTO devices (user_id, device_id, platform) VALUES ($1, $2, $3)
 ON CONFLICT (user_id, device_id) DO UPDATE SET platform = excluded.platform, seen_at = eyeline_now();
 
 -- name: drop_push_values
-DELETE FROM push_values WHERE user_id = $1 AND device_id = $2;
+-- But those that are put again: they keep their id, by which rings are withdrawn.
+DELETE FROM push_values p
+WHERE p.user_id = $1 AND p.device_id = $2
+  AND NOT EXISTS (SELECT FROM unnest($3::text[], $4::text[]) AS kept (kind, value)
+                  WHERE kept.kind = p.kind AND kept.value = p.value);
 
 -- name: put_push_value
 INSERT INTO push_values (kind, value, keys, user_id, device_id) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (kind, value) DO UPDATE SET
-    keys = excluded.keys, user_id = excluded.user_id, device_id = excluded.device_id, seen_at = eyeline_now();
+    keys = excluded.keys, user_id = excluded.user_id, device_id = excluded.device_id, seen_at = eyeline_now(),
+    quarantined_until = NULL;
 
 -- name: delete_device
 DELETE FROM devices WHERE user_id = $1 AND device_id = $2 RETURNING user_id;

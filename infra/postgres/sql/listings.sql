@@ -3,18 +3,18 @@
 -- name: of
 SELECT u.id, u.index_languages, u.time_zone, u.last_asked_at, u.not_before,
        a.weekly, coalesce(a.paused, false) AS paused, a.paused_until, b.until AS busy_until,
-       EXISTS (SELECT FROM sessions s WHERE s.user_id = u.id AND s.ready AND s.ended_at IS NULL
-               AND s.seen_at > eyeline_now() - $2::interval) AS hot
-FROM users u LEFT JOIN availability a ON a.user_id = u.id
+       t.tier
+FROM users u CROSS JOIN LATERAL (SELECT eyeline_tier(u.id, $2) AS tier) t LEFT JOIN availability a ON a.user_id = u.id
      LEFT JOIN busy b ON b.person_id = u.id AND b.until > eyeline_now()
 WHERE u.id = ANY ($1::uuid[]) AND u.role = 'volunteer' AND u.status = 'active' AND u.index_languages <> '{}'
+  AND t.tier IS NOT NULL
 
 -- name: page
+-- Also those whom nothing can reach (tier NULL), or a page could have to read past any number of them.
 SELECT u.id, u.index_languages, u.time_zone, u.last_asked_at, u.not_before,
        a.weekly, coalesce(a.paused, false) AS paused, a.paused_until, b.until AS busy_until,
-       EXISTS (SELECT FROM sessions s WHERE s.user_id = u.id AND s.ready AND s.ended_at IS NULL
-               AND s.seen_at > eyeline_now() - $3::interval) AS hot
-FROM users u LEFT JOIN availability a ON a.user_id = u.id
+       t.tier
+FROM users u CROSS JOIN LATERAL (SELECT eyeline_tier(u.id, $3) AS tier) t LEFT JOIN availability a ON a.user_id = u.id
      LEFT JOIN busy b ON b.person_id = u.id AND b.until > eyeline_now()
 WHERE u.role = 'volunteer' AND u.status = 'active' AND u.index_languages <> '{}' AND ($1::uuid IS NULL OR u.id > $1)
 ORDER BY u.id LIMIT $2
@@ -28,6 +28,11 @@ WHERE s.id = $1 AND u.id = s.user_id AND s.ended_at IS NULL AND s.owner_epoch <=
 
 -- name: attach
 UPDATE sessions SET seen_at = eyeline_now(), owner_epoch = greatest(owner_epoch, $2) WHERE id = $1 AND ended_at IS NULL
+
+-- name: device_seen
+-- A device that connects is a device in use; written once an hour.
+UPDATE devices d SET seen_at = eyeline_now() FROM sessions s
+WHERE s.id = $1 AND d.user_id = s.user_id AND d.device_id = s.device_id AND d.seen_at < eyeline_now() - interval '1 hour'
 
 -- name: detach
 UPDATE sessions SET ready = false WHERE id = $1 AND owner_epoch <= $2

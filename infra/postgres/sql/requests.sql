@@ -70,14 +70,19 @@ INSERT INTO calls (request_id, epoch, mode, language, requester_id, requester_se
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 RETURNING id
 
+-- name: hours
+SELECT user_id, weekly, time_zone FROM availability JOIN users ON id = user_id WHERE user_id = ANY ($1::uuid[])
+
 -- name: wave
+-- $10: those of the people whose hours it is. Devices unseen for a month are left in peace in the first two waves.
+-- A hot person's devices ring when their open app does not answer.
 WITH candidates AS (
-    SELECT u.id AS person_id
-    FROM users u LEFT JOIN availability a ON a.user_id = u.id
+    SELECT u.id AS person_id, t.tier
+    FROM users u CROSS JOIN LATERAL (SELECT eyeline_tier(u.id, $9) AS tier) t
+         LEFT JOIN availability a ON a.user_id = u.id
     WHERE u.id = ANY ($2::uuid[]) AND u.status = 'active' AND u.role = 'volunteer' AND u.id <> $3
       AND NOT coalesce(a.paused_until > eyeline_now(), a.paused, false)
-      AND EXISTS (SELECT FROM sessions s WHERE s.user_id = u.id AND s.ready AND s.ended_at IS NULL
-                  AND s.seen_at > eyeline_now() - $9::interval)
+      AND (t.tier = 'hot' OR u.id = ANY ($10::uuid[]) AND (t.tier = 'cold' OR t.tier = 'idle' AND $5 > 2))
       AND NOT EXISTS (SELECT FROM avoided_pairs p WHERE p.low = least(u.id, $3) AND p.high = greatest(u.id, $3))
       AND NOT EXISTS (SELECT FROM offers o WHERE o.request_id = $1 AND o.person_id = u.id AND o.outcome IS NULL)
     ORDER BY u.id
@@ -88,8 +93,11 @@ WITH candidates AS (
     WHERE busy.until < eyeline_now()
     RETURNING person_id
 )
-INSERT INTO offers (request_id, person_id, epoch, wave, language, offered_at, expires_at)
-SELECT $1, person_id, $4, $5, $6, $7, $8 FROM taken
+INSERT INTO offers (request_id, person_id, epoch, wave, language, offered_at, expires_at, tier, ring_due_at)
+SELECT $1, person_id, $4, $5, $6, $7, $8, tier,
+       CASE WHEN EXISTS (SELECT FROM push_values p WHERE p.user_id = person_id AND p.kind IN ('fcm', 'webpush'))
+            THEN CASE WHEN tier = 'hot' THEN $7::timestamptz + $11::interval ELSE $7::timestamptz END END
+FROM taken JOIN candidates USING (person_id)
 RETURNING person_id
 
 -- name: count_wave
@@ -154,6 +162,17 @@ WHERE u.role = 'volunteer' AND u.status = 'active' AND NOT u.id = ANY ($2::uuid[
   AND $1 = ANY (u.index_languages)
 ORDER BY u.last_asked_at NULLS FIRST, random() LIMIT $3
 
+-- name: draw_closed
+-- Who has the app closed, while the index is away: whose turn it is, among the first so many; hours are judged by whoever
+-- asks.
+SELECT u.id, u.time_zone, a.weekly
+FROM (SELECT * FROM users WHERE role = 'volunteer' AND status = 'active' AND $1 = ANY (index_languages)
+      AND NOT id = ANY ($2::uuid[]) AND coalesce(not_before <= eyeline_now(), true)
+      ORDER BY last_asked_at NULLS FIRST, id LIMIT $3) u
+     JOIN availability a ON a.user_id = u.id LEFT JOIN busy b ON b.person_id = u.id
+WHERE coalesce(b.until < eyeline_now(), true) AND NOT coalesce(a.paused_until > eyeline_now(), a.paused, false)
+  AND eyeline_tier(u.id, $4) = 'cold'
+
 -- name: offer_for
 SELECT * FROM offers WHERE request_id = $1 AND person_id = $2 AND epoch = $3 ORDER BY wave DESC LIMIT 1
 
@@ -163,7 +182,8 @@ WHERE o.person_id = $1 AND o.outcome IS NULL AND o.expires_at > eyeline_now()
 ORDER BY o.offered_at
 
 -- name: note_delivered
-UPDATE offers o SET delivered_at = eyeline_now()
+-- Whose open app has it needs no push. A cold person's was sent at once.
+UPDATE offers o SET delivered_at = eyeline_now(), ring_due_at = CASE WHEN tier <> 'hot' THEN ring_due_at END
 FROM unnest($2::uuid[], $3::integer[]) AS d (request_id, epoch)
 WHERE o.person_id = $1 AND o.request_id = d.request_id AND o.epoch = d.epoch AND o.delivered_at IS NULL
 
@@ -187,7 +207,10 @@ SELECT r.*, eyeline_now() AS now,
               AND s.seen_at > eyeline_now() - interval '5 minutes') AS sessions,
        EXISTS (SELECT FROM calls c WHERE c.request_id = r.id AND c.told_version < c.version) AS of_calls,
        EXISTS (SELECT FROM offers o WHERE o.request_id = r.id AND o.end_told_at IS NULL
-               AND (o.told_at IS NULL OR o.outcome IS NOT NULL)) AS of_offers
+               AND (o.told_at IS NULL OR o.outcome IS NOT NULL)) AS of_offers,
+       EXISTS (SELECT FROM offers o WHERE o.request_id = r.id
+               AND (o.outcome IS NULL AND o.ring_due_at <= eyeline_now()
+                    OR o.outcome IS NOT NULL AND o.rung <> '{}' AND o.quieted_at IS NULL)) AS of_wakes
 FROM requests r WHERE r.id = $1
 
 -- name: lock_free
@@ -216,4 +239,5 @@ FROM unnest($1::uuid[], $2::bigint[]) AS m (id, version) WHERE r.id = m.id
 UPDATE requests r SET next_look_at = NULL
 WHERE r.id = ANY ($1::uuid[]) AND r.state = 'ended' AND r.told_version >= r.version
   AND NOT EXISTS (SELECT FROM calls c WHERE c.request_id = r.id AND c.told_version < c.version)
-  AND NOT EXISTS (SELECT FROM offers o WHERE o.request_id = r.id AND o.end_told_at IS NULL)
+  AND NOT EXISTS (SELECT FROM offers o WHERE o.request_id = r.id
+                  AND (o.end_told_at IS NULL OR o.rung <> '{}' AND o.quieted_at IS NULL))

@@ -1,8 +1,10 @@
 -- Helpers of the index_* functions. `prefix` is KEYS[1], what every key of one shard begins with ({v0}:); the names below
 -- are declared with their meaning in infra/valkey/keys.py. Undeclared keys are fine: all share the prefix's slot.
 --
--- A person is in every ready set of their tier and languages, or in wake, never in both. Cold people in ready whose
+-- A person is in every ready set of their tier and languages, or in wake, never in both. People in ready who are not hot and whose
 -- window ends are also in close.
+
+local INDEX_TIERS = { h = 'hot', c = 'cold', i = 'idle' }
 
 -- The record of a person, or nil. Layout: infra/valkey/index.py `pack`; missing moments are +inf.
 local function index_read(prefix, id)
@@ -12,7 +14,7 @@ local function index_read(prefix, id)
   end
   local tier, opens_at, closes_at, not_before, last_asked_at, at = struct.unpack('>c1dddd', packed)
   return {
-    tier = tier == 'h' and 'hot' or 'cold',
+    tier = INDEX_TIERS[tier],
     opens_at = opens_at,
     closes_at = closes_at,
     not_before = not_before,
@@ -22,7 +24,7 @@ local function index_read(prefix, id)
 end
 
 local function index_write(prefix, id, person)
-  redis.call('SET', prefix .. 'person:' .. id, struct.pack('>c1dddd', person.tier == 'hot' and 'h' or 'c',
+  redis.call('SET', prefix .. 'person:' .. id, struct.pack('>c1dddd', string.sub(person.tier, 1, 1),
     person.opens_at, person.closes_at, person.not_before, person.last_asked_at) .. person.languages)
 end
 
@@ -39,7 +41,7 @@ local function index_ready_at(person)
 end
 
 local function index_window_over(person, now)
-  return person.tier == 'cold' and now >= person.closes_at
+  return person.tier ~= 'hot' and now >= person.closes_at
 end
 
 local function index_out_of_ready(prefix, id, person)
@@ -66,7 +68,7 @@ local function index_place(prefix, id, person, now)
     redis.call('ZADD', index_ready_key(prefix, person.tier, language), person.last_asked_at, id)
   end
   redis.call('ZREM', prefix .. 'wake', id)
-  if person.tier == 'cold' and person.closes_at < math.huge then
+  if person.tier ~= 'hot' and person.closes_at < math.huge then
     redis.call('ZADD', prefix .. 'close', person.closes_at, id)
   end
   return true

@@ -10,7 +10,8 @@ local former = redis.call('HGET', key, 'server')
 if former and former ~= generation_server() then
   -- A restart or failover brought back data of unknown age: what is ready or waits must come from Postgres alone.
   for _, language in ipairs(redis.call('SMEMBERS', prefix .. 'languages')) do
-    redis.call('UNLINK', index_ready_key(prefix, 'hot', language), index_ready_key(prefix, 'cold', language))
+    redis.call('UNLINK', index_ready_key(prefix, 'hot', language), index_ready_key(prefix, 'cold', language),
+      index_ready_key(prefix, 'idle', language))
   end
   redis.call('UNLINK', prefix .. 'wake', prefix .. 'close')
 end

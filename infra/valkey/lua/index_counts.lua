@@ -1,6 +1,6 @@
 -- People who may be asked now.
 -- KEYS[1] prefix of the shard's keys
--- Reply: flat list of language, hot, cold; nil while the index is not complete
+-- Reply: flat list of language, hot, cold, idle; nil while the index is not complete
 local prefix = KEYS[1]
 if not generation_is_complete(prefix) then
   return false
@@ -8,7 +8,8 @@ end
 local counts = {}
 for _, language in ipairs(redis.call('SMEMBERS', prefix .. 'languages')) do
   counts[#counts + 1] = language
-  counts[#counts + 1] = redis.call('ZCARD', index_ready_key(prefix, 'hot', language))
-  counts[#counts + 1] = redis.call('ZCARD', index_ready_key(prefix, 'cold', language))
+  for _, tier in ipairs({ 'hot', 'cold', 'idle' }) do
+    counts[#counts + 1] = redis.call('ZCARD', index_ready_key(prefix, tier, language))
+  end
 end
 return counts

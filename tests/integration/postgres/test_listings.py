@@ -23,7 +23,7 @@ MORNINGS = [{"days": [1, 2, 3, 4, 5, 6, 7], "from": "08:00", "to": "12:00"}]
 
 async def listed(world: World, person: Person) -> Listing | None:
     """The person's listing, the same from `of` and from `page`."""
-    of, page = await world.listings.of([person.id]), await world.listings.page(None, 1000)
+    of, (page, _) = await world.listings.of([person.id]), await world.listings.page(None, 1000)
     found = [one for one in page if one.person_id == person.id]
     assert list(map(_fixed, of)) == list(map(_fixed, found))
     return of[0] if of else None
@@ -48,7 +48,37 @@ async def put_hours(world: World, person: Person, weekly: Any, *, paused: bool =
 class TestTier:
     async def test_hot_is_a_fresh_session_that_said_ready(self, world: World) -> None:
         assert (await listing_of(world, await world.volunteer())).tier is Tier.HOT
-        assert (await listing_of(world, await world.volunteer(ready=False))).tier is Tier.COLD
+
+    async def test_cold_is_a_closed_app_that_can_be_woken_or_one_that_is_open(self, world: World) -> None:
+        assert (await listing_of(world, await world.closed())).tier is Tier.COLD
+        open_app = await world.volunteer(ready=False)
+        assert await listed(world, open_app) is None
+        await world.presence.attach(open_app.session, 1)
+        assert (await listing_of(world, open_app)).tier is Tier.COLD
+
+    async def test_whose_devices_were_not_seen_for_a_month_is_idle(self, world: World) -> None:
+        person = await world.closed(idle=True)
+        assert (await listing_of(world, person)).tier is Tier.IDLE
+        await world.device(person, device_id="new phone")
+        assert (await listing_of(world, person)).tier is Tier.COLD
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "kind = 'apns_voip'",
+            "quarantined_until = eyeline_now() + interval '1 min'",
+        ],
+    )
+    async def test_a_value_we_cannot_send_to_makes_nobody_reachable(self, world: World, change: str) -> None:
+        person = await world.closed()
+        await world.sql.execute(f"UPDATE push_values SET {change}")
+        assert await listed(world, person) is None
+
+    async def test_a_phone_that_connects_is_in_use_again(self, world: World) -> None:
+        person = await world.closed(idle=True)
+        await world.presence.attach(person.session, 1)
+        await world.sql.execute("UPDATE sessions SET ended_at = eyeline_now()")
+        assert (await listing_of(world, person)).tier is Tier.COLD
 
     @pytest.mark.parametrize(
         "change", ["seen_at = eyeline_now() - interval '16 s'", "ready = false, ended_at = eyeline_now()"]
@@ -56,7 +86,7 @@ class TestTier:
     async def test_a_session_that_is_gone_is_not_hot(self, world: World, change: str) -> None:
         person = await world.volunteer()
         await world.sql.execute(f"UPDATE sessions SET {change}")
-        assert (await listing_of(world, person)).tier is Tier.COLD
+        assert await listed(world, person) is None
 
     async def test_one_ready_session_of_many_is_enough(self, world: World) -> None:
         person = await world.volunteer(ready=False)
@@ -75,15 +105,18 @@ class TestWhoIsListed:
         person, other = await world.volunteer(), await world.volunteer()
         await world.sql.execute(f"UPDATE users SET {change} WHERE id = $1", person.id)
         assert await listed(world, person) is None
-        assert [one.person_id for one in await world.listings.page(None, 10)] == [other.id]
+        page, more = await world.listings.page(None, 10)
+        assert ([one.person_id for one in page], more) == ([other.id], None)
 
     async def test_pages_go_through_all_once(self, world: World) -> None:
         people = [person.id for person in await world.volunteers(7)]
-        found, after = [], None
-        while page := await world.listings.page(after, 3):
-            found += [one.person_id for one in page]
-            after = page[-1].person_id
-        assert found == people
+        await world.sql.execute("UPDATE sessions SET ready = false WHERE user_id = ANY ($1)", people[3:6])
+        pages, after, more = [], None, True
+        while more:
+            page, after = await world.listings.page(after, 3)
+            pages.append([one.person_id for one in page])
+            more = after is not None
+        assert pages == [people[:3], [], people[6:]]
 
     async def test_nobody_is_listed_of_nobody(self, world: World) -> None:
         assert await world.listings.of([]) == []
@@ -186,7 +219,7 @@ class TestPresence:
         assert (await listing_of(world, volunteer)).tier is Tier.HOT
         assert not await world.presence.set_ready(requester.session, 0, True)
         assert await world.presence.set_ready(volunteer.session, 0, False)
-        assert (await listing_of(world, volunteer)).tier is Tier.COLD
+        assert await listed(world, volunteer) is None
         await world.sql.execute("UPDATE sessions SET ended_at = eyeline_now()")
         assert not await world.presence.set_ready(volunteer.session, 0, True)
 

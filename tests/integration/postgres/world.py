@@ -41,6 +41,19 @@ WITH person AS (
 )
 SELECT user_id, id FROM signed_in
 """
+DEVICE = """
+WITH device AS (
+    INSERT INTO devices (user_id, device_id, platform, seen_at) VALUES ($1, $2, $3, eyeline_now() - $4::interval)
+    ON CONFLICT (user_id, device_id) DO UPDATE SET seen_at = excluded.seen_at
+    RETURNING user_id, device_id
+)
+INSERT INTO push_values (kind, value, user_id, device_id) SELECT $5, $6, user_id, device_id FROM device RETURNING id
+"""
+ALL_WEEK = """
+INSERT INTO availability (user_id, weekly)
+SELECT id, '[{"days": [1, 2, 3, 4, 5, 6, 7], "from": "00:00", "to": "24:00"}]' FROM unnest($1::uuid[]) AS people (id)
+ON CONFLICT (user_id) DO UPDATE SET weekly = excluded.weekly
+"""
 WAITING_FOR_LOCKS = """
 SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
 """
@@ -78,6 +91,31 @@ class World:
     async def volunteers(self, count: int) -> list[Person]:
         """In the order of their ids, which is the order in which books lock them."""
         return sorted([await self.volunteer() for _ in range(count)], key=lambda person: person.id)
+
+    async def device(
+        self,
+        person: Person,
+        *,
+        device_id: str = "phone",
+        kind: str = "fcm",
+        platform: str = "android",
+        idle: bool = False,
+    ) -> UUID:
+        """One push value of one device of theirs; gives its id."""
+        unseen = timedelta(days=31 if idle else 0)
+        value: UUID = await self.sql.fetchval(DEVICE, person.id, device_id, platform, unseen, kind, f"value {uuid4()}")
+        return value
+
+    async def at_any_time(self, *people: Person) -> None:
+        """Their hours are all week."""
+        await self.sql.execute(ALL_WEEK, [person.id for person in people])
+
+    async def closed(self, *languages: str, idle: bool = False) -> Person:
+        """A volunteer with the app closed, a phone, and hours all week."""
+        person = await self.volunteer(*languages, ready=False)
+        await self.at_any_time(person)
+        await self.device(person, idle=idle)
+        return person
 
     # -- requests -----------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 from uuid import UUID
 
 from matching.languages import index_language
@@ -25,6 +26,7 @@ from matching.ports import (
     WavePlan,
 )
 from matching.request_rules import Case, Change, Progress, RequestLimits, next_look
+from matching.waking import URGENT_WAVES
 from tests.support.fakes.clock import FakeClock
 
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -41,9 +43,16 @@ class Volunteer:
     languages: tuple[str, ...] = ("en",)
     """Index languages."""
     ready: bool = True
+    device: Literal["in use", "idle"] | None = None
+    """What can be woken when they are not ready."""
     paused: bool = False
     not_before: datetime | None = None
     last_asked: datetime | None = None
+
+    @property
+    def tier(self) -> Tier | None:
+        by_device = {"in use": Tier.COLD, "idle": Tier.IDLE, None: None}
+        return Tier.HOT if self.ready else by_device[self.device]
 
 
 @dataclass
@@ -174,9 +183,7 @@ class FakeRequestBook:
         for person_id in people:
             self.busy[person_id] = Busy(expires_at, request.id)
             self.people[person_id].last_asked = now
-            row.offers.append(
-                Offer(request.id, person_id, request.epoch, request.wave + 1, plan.language, now, expires_at)
-            )
+            row.offers.append(self._offer(plan, person_id, now, expires_at))
         if people:
             counted = replace(request, wave=request.wave + 1, asked=request.asked + len(people))
             row.request = replace(counted, version=request.version + 1)
@@ -228,19 +235,11 @@ class FakeRequestBook:
 
     async def draw_ready(self, *, language: str, count: int, excluded: Collection[UUID]) -> list[UUID]:
         await asyncio.sleep(0)
-        now = self._clock.now
-        found = [
-            one
-            for one in self.people.values()
-            if one.ready
-            and not one.paused
-            and one.id not in excluded
-            and language in one.languages
-            and (one.not_before is None or one.not_before <= now)
-            and self._is_free(one.id)
-        ]
-        found.sort(key=lambda one: (one.last_asked is not None, one.last_asked or now, one.id))
-        return [one.id for one in found][:count]
+        return self._whose_turn_it_is(Tier.HOT, language, excluded)[:count]
+
+    async def draw_closed(self, *, language: str, count: int, excluded: Collection[UUID]) -> list[UUID]:
+        await asyncio.sleep(0)
+        return self._whose_turn_it_is(Tier.COLD, language, excluded)[:count]
 
     async def offer_for(self, request_id: UUID, person_id: UUID, epoch: int) -> Offer | None:
         await asyncio.sleep(0)
@@ -270,6 +269,21 @@ class FakeRequestBook:
         await asyncio.sleep(0)
         self.avoided.add(frozenset({person_id, other_id}))
 
+    def _whose_turn_it_is(self, tier: Tier, language: str, excluded: Collection[UUID]) -> list[UUID]:
+        now = self._clock.now
+        found = [
+            one
+            for one in self.people.values()
+            if one.tier is tier
+            and not one.paused
+            and one.id not in excluded
+            and language in one.languages
+            and (one.not_before is None or one.not_before <= now)
+            and self._is_free(one.id)
+        ]
+        found.sort(key=lambda one: (one.last_asked is not None, one.last_asked or now, one.id))
+        return [one.id for one in found]
+
     # -- within -------------------------------------------------------------------------------------------------------
 
     def mark(self, request_id: UUID, whose: Collection[tuple[UUID, int]], *, delivered: bool) -> None:
@@ -284,6 +298,24 @@ class FakeRequestBook:
             return replace(one, told_at=one.told_at or now)
 
         row.offers = [marked(one) for one in row.offers]
+
+    def _offer(self, plan: WavePlan, person_id: UUID, now: datetime, expires_at: datetime) -> Offer:
+        one = self.people[person_id]
+        assert one.tier is not None
+        ring_at = None
+        if one.device is not None:
+            ring_at = now + self._limits.delivery if one.tier is Tier.HOT else now
+        return Offer(
+            plan.request_id,
+            person_id,
+            plan.epoch,
+            plan.wave + 1,
+            plan.language,
+            now,
+            expires_at,
+            tier=one.tier,
+            ring_at=ring_at,
+        )
 
     def _hungry(self, row: Row) -> bool:
         return row.hungry or row.next_look_at <= self._clock.now
@@ -305,7 +337,9 @@ class FakeRequestBook:
     def _may_be_offered(self, row: Row, person_id: UUID) -> bool:
         one = self.people.get(person_id)
         ringing = any(o.person_id == person_id and o.outcome is None for o in row.offers)
-        able = one is not None and one.ready and not one.paused
+        able = one is not None and one.tier is not None and not one.paused
+        if one is not None and one.tier is Tier.IDLE and row.request.wave < URGENT_WAVES:
+            return False
         return able and not ringing and not self._avoided(row, person_id) and self._is_free(person_id)
 
     def _is_free(self, person_id: UUID) -> bool:
@@ -332,7 +366,7 @@ class FakeRequestBook:
 
 
 class FakeListings:
-    """`matching.ports.Listings` read from a `FakeRequestBook`: everybody who is ready, always within hours."""
+    """`matching.ports.Listings` read from a `FakeRequestBook`: everybody who can be asked, always within hours."""
 
     def __init__(self, book: FakeRequestBook) -> None:
         self._book = book
@@ -340,19 +374,19 @@ class FakeListings:
     async def of(self, people: Collection[UUID]) -> list[Listing]:
         await asyncio.sleep(0)
         known = (self._book.people.get(person_id) for person_id in people)
-        return [_listing(one, self._book.taken_until(one.id)) for one in known if one is not None]
+        return [_listing(one, one.tier, self._book.taken_until(one.id)) for one in known if one and one.tier]
 
-    async def page(self, after: UUID | None, limit: int) -> list[Listing]:
-        everybody = sorted(self._book.people)
-        return await self.of([p for p in everybody if after is None or p > after][:limit])
+    async def page(self, after: UUID | None, limit: int) -> tuple[list[Listing], UUID | None]:
+        these = [p for p in sorted(self._book.people) if after is None or p > after][:limit]
+        return await self.of(these), these[-1] if len(these) == limit else None
 
 
-def _listing(one: Volunteer, taken_until: datetime | None) -> Listing:
+def _listing(one: Volunteer, tier: Tier, taken_until: datetime | None) -> Listing:
     not_before = max((at.timestamp() for at in (one.not_before, taken_until) if at), default=0.0)
     return Listing(
         person_id=one.id,
         languages=one.languages,
-        tier=Tier.HOT if one.ready else Tier.COLD,
+        tier=tier,
         opens_at=0.0,
         closes_at=None,
         not_before=float("inf") if one.paused else not_before,

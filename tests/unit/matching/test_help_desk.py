@@ -285,8 +285,15 @@ class TestWhoIsFreeWhen:
     async def test_who_is_no_longer_ready_is_not_drawn_as_hot(self, town: Town) -> None:
         (one,) = await town.volunteers(1)
         town.book.people[one].ready = False
+        town.book.people[one].device = "in use"
         await town.desk.person_changed(one)
         assert await town.index.counts() == {("en", Tier.COLD): 1}
+
+    async def test_whom_nothing_can_reach_is_forgotten(self, town: Town) -> None:
+        (one,) = await town.volunteers(1)
+        town.book.people[one].ready = False
+        await town.desk.person_changed(one)
+        assert await town.index.counts() == {}
 
     async def test_who_is_gone_is_forgotten(self, town: Town) -> None:
         (one,) = await town.volunteers(1)
@@ -354,7 +361,7 @@ class TestSweeping:
         for one in (here, gone):
             over = Listing(one, ("en",), Tier.COLD, opens_at=0.0, closes_at=town.clock.unix + 5)
             await town.index.put([over], town.clock.unix)
-        town.book.people[here] = Volunteer(here, ready=False)
+        town.book.people[here] = Volunteer(here, ready=False, device="in use")
         town.clock.advance(5)
         assert set((await town.desk.sweep(10)).stale) == {here, gone}
         assert await town.index.counts() == {("en", Tier.COLD): 1}
