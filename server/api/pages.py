@@ -1,4 +1,4 @@
-"""Serves the reference web clients: four pages and their files, with headers that let nothing else run in them."""
+"""Serves the reference web clients: four pages, their worker and files, with headers that let nothing else in."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from server.errors import not_found
 
 WEB = Path(__file__).parents[1] / "web"
 PAGES = {"/": "index.html", "/requester": "requester.html", "/volunteer": "volunteer.html", "/admin": "admin.html"}
+# At the root, because a service worker sees to what is below its own address only.
+WORKER = ("/worker.js", "worker.js")
 
 # Said explicitly because browsers are told not to guess (nosniff), and the machine's own tables differ.
 CONTENT_TYPES = {
@@ -63,10 +65,14 @@ class Pages:
     def register(self, app: web.Application) -> None:
         for path in PAGES:
             app.router.add_get(path, self.page)
+        app.router.add_get(WORKER[0], self.worker)
         app.router.add_get("/static/{name:.+}", self.static)
 
     async def page(self, request: web.Request) -> web.StreamResponse:
         return self._file(request, PAGES[request.path])
+
+    async def worker(self, request: web.Request) -> web.StreamResponse:
+        return self._file(request, WORKER[1])
 
     async def static(self, request: web.Request) -> web.StreamResponse:
         return self._file(request, request.match_info["name"])

@@ -1,6 +1,7 @@
 /** The volunteer's page: be ready, be rung, answer, see and talk. */
 import { Account } from "./lib/account.js";
-import { ApiError, NetworkError } from "./lib/api.js";
+import { Answering, isSameOffer } from "./lib/answering.js";
+import { NetworkError } from "./lib/api.js";
 import { pause } from "./lib/backoff.js";
 import { Calls } from "./lib/calls.js";
 import { CallView } from "./lib/call_view.js";
@@ -10,9 +11,13 @@ import { LanguagesEditor } from "./lib/languages_editor.js";
 import { LinkWords } from "./lib/link_words.js";
 import { LocalMedia } from "./lib/local_media.js";
 import { Page, show } from "./lib/page.js";
+import { PushSwitch } from "./lib/push_switch.js";
 import { Readiness } from "./lib/readiness.js";
 import { Ring } from "./lib/ring.js";
+import { noteClock } from "./lib/ring_memory.js";
+import { RingWishes, ringOver } from "./lib/ring_wishes.js";
 import { EyelineSocket } from "./lib/socket.js";
+import { TorchButton } from "./lib/torch_button.js";
 import { Troubles } from "./lib/troubles.js";
 import { hasWord, say } from "./lib/words.js";
 
@@ -33,7 +38,10 @@ class VolunteerPage {
   #languages = new LanguagesEditor(this.#page, this.#api);
   #hours = new HoursEditor(this.#page, this.#api);
   #link = new LinkWords(this.#page, "requester", () => say(this.#wordsOfConnected()));
-  #answering = null;
+  #torch = new TorchButton(this.#page, this.#calls);
+  #answering = new Answering(this.#api);
+  #wishes = new RingWishes();
+  #wish = null;
   #lastCallId = null;
   #said = "";
   #thanksTimer = null;
@@ -46,6 +54,8 @@ class VolunteerPage {
     this.#account.on("signed_out", () => this.#reset());
     this.#account.on("trouble", (words) => this.#troubles.show(words));
     this.#media.on("lost", () => this.#openMicrophone());
+    new PushSwitch(this.#page, this.#account);
+    this.#wishes.begin();
     return this.#account.begin();
   }
 
@@ -56,7 +66,6 @@ class VolunteerPage {
     page.onClick("not-now", () => this.#decline());
     page.onClick("end", () => this.#end());
     page.onClick("not-working", () => this.#end("technical"));
-    page.onClick("torch", () => this.#torch());
     page.onClick("continue", () => this.#rest());
     page.onClick("avoid", () => this.#avoid());
     page.onClick("use-here", () => this.#socket.useHere());
@@ -72,6 +81,8 @@ class VolunteerPage {
     this.#calls.on("changed", () => this.#showCall());
     this.#calls.on("over", (view) => this.#callOver(view));
     this.#ring.on("over", () => this.#rest(say("withdrawn_expired")));
+    this.#ring.on("ended", (offer) => ringOver(offer));
+    this.#wishes.on("wish", (wish, taken) => this.#wished(wish, taken));
   }
 
   async #arrived(user) {
@@ -81,7 +92,7 @@ class VolunteerPage {
   }
 
   #isBusy() {
-    return this.#calls.current !== null || this.#answering !== null;
+    return this.#calls.current !== null || this.#answering.offer !== null;
   }
 
   // Being ready.
@@ -121,10 +132,18 @@ class VolunteerPage {
   #welcome({ offers, call }) {
     this.#page.networkSettled();
     this.#readiness.tell();
+    noteClock(Math.round(this.#socket.serverNow() - Date.now()));
     const [offer] = offers;
     const gone = this.#ring.offer && !offers.some((open) => isSameOffer(open, this.#ring.offer));
-    if (gone) this.#ring.stop();
-    if (call || this.#isBusy()) return;
+    if (gone) this.#ring.end();
+    if (call || this.#isBusy()) this.#wish = null;
+    else this.#arrange(offer, gone);
+    if (this.#wish) this.#fulfil();
+  }
+
+  /** The page is as the snapshot says; whoever pressed Answer already is not rung again. */
+  #arrange(offer, gone) {
+    if (this.#wish?.type === "answer") return;
     if (offer) this.#offered(offer);
     else if (gone) this.#rest(say("withdrawn_request_ended"));
     else if (!["ended", "rest", "ready"].includes(this.#page.state)) this.#rest();
@@ -141,51 +160,62 @@ class VolunteerPage {
     const words = say(hasWord(`withdrawn_${reason}`) ? `withdrawn_${reason}` : "withdrawn_request_ended");
     const rings = this.#ring.offer && isSameOffer({ request_id, epoch }, this.#ring.offer);
     if (rings && !replayed) {
-      this.#ring.stop();
+      this.#ring.end();
       this.#rest(words);
     } else if (replayed && this.#ring.isLast(request_id, epoch) && !this.#isBusy()) this.#page.status(words);
   }
 
-  async #answer() {
-    const { offer } = this.#ring;
-    if (!offer) return;
-    this.#ring.stop();
-    this.#answering = offer;
+  async #answer(offer = this.#ring.offer) {
+    if (!offer || this.#isBusy()) return;
+    this.#ring.end();
     this.#page.sounds.unlock().catch(() => {});
     this.#page.enter("connecting", say("answering"));
-    try {
-      const { request_id: id, epoch } = offer;
-      const { call } = await this.#api.post(`/v1/requests/${id}/accept`, { epoch }, { repeatable: true });
-      this.#answering = null;
-      this.#calls.take(call);
-    } catch (error) {
-      this.#answering = null;
-      this.#notAnswered(error);
-    }
+    const { call, words, next } = await this.#answering.accept(offer);
+    if (call) this.#calls.take(call);
+    else if (!this.#calls.current) this.#notAnswered(words, next); // else the socket told us, only the reply was lost
   }
 
-  /** Being second is thanks, not failure. */
-  #notAnswered(error) {
-    if (this.#calls.current) return; // the socket told us of the call, only the reply was lost
+  #notAnswered(words, next) {
     this.#media.close();
-    const key = `not_answered_${error.code ?? ""}`;
-    const words = error instanceof NetworkError ? say("no_server") : say(hasWord(key) ? key : "not_answered_offer_over");
-    const next = error instanceof ApiError ? error.details.offer : null;
     this.#rest(words);
     if (next) this.#offered(next);
   }
 
-  async #decline() {
-    const { offer } = this.#ring;
+  #decline(offer = this.#ring.offer) {
     if (!offer) return;
-    this.#ring.stop();
-    this.#rest(say("declined"));
-    try {
-      const body = { epoch: offer.epoch, reason: "not_now" };
-      await this.#api.post(`/v1/requests/${offer.request_id}/decline`, body, { repeatable: true });
-    } catch (error) {
-      console.info("the offer will expire instead:", error.message);
+    if (isSameOffer(offer, this.#ring.offer)) {
+      this.#ring.end();
+      this.#rest(say("declined"));
     }
+    this.#answering.decline(offer);
+  }
+
+  // What was pressed on a notification.
+
+  #wished(wish, taken) {
+    if (wish.type === "not_now") {
+      if (!this.#account.user) return;
+      taken();
+      this.#decline(wish);
+      return;
+    }
+    this.#wish = wish;
+    if (this.#socket.state === "online") this.#fulfil();
+    else if (this.#socket.reason === "taken_over") this.#socket.useHere();
+  }
+
+  /** The server decides whether it can be answered still, and says why not. */
+  async #fulfil() {
+    const wish = this.#wish;
+    this.#wish = null;
+    if (wish.type === "answer") await this.#answer(wish);
+    else if (!isSameOffer(wish, this.#ring.offer)) await this.#look(wish);
+  }
+
+  async #look(wish) {
+    const offer = await this.#answering.find(wish);
+    if (offer) this.#offered(offer);
+    else if (!this.#isBusy() && !this.#ring.offer) this.#rest(say("not_answered_offer_over"));
   }
 
   // The call.
@@ -205,13 +235,14 @@ class VolunteerPage {
   }
 
   #begun(call) {
-    this.#answering = null;
-    this.#ring.stop();
+    this.#answering.offer = null;
+    this.#ring.end();
+    ringOver(call.view); // it may ring in a notification only
     this.#lastCallId = call.id;
     this.#said = "";
     for (const element of document.querySelectorAll("[data-picture]")) element.hidden = call.view.mode !== "video";
     this.#view.follow(call);
-    this.#pressTorch(false);
+    this.#torch.reset();
     this.#page.stayAwake(true);
     this.#link.follow(call);
   }
@@ -233,23 +264,6 @@ class VolunteerPage {
 
   #wordsOfConnected() {
     return this.#calls.current?.view.mode === "video" ? "connected_volunteer" : "connected_volunteer_voice";
-  }
-
-  async #torch() {
-    const button = document.getElementById("torch");
-    const on = button.getAttribute("aria-pressed") !== "true";
-    this.#pressTorch(on);
-    this.#page.speak(say(on ? "torch_asked_on" : "torch_asked_off"));
-    try {
-      await this.#calls.current?.control("torch", on);
-    } catch {
-      this.#pressTorch(!on);
-      this.#page.speak(say("not_sent"), { urgent: true });
-    }
-  }
-
-  #pressTorch(on) {
-    document.getElementById("torch").setAttribute("aria-pressed", String(on));
   }
 
   /** Before anything was seen, hanging up is leaving: somebody else is found for the person who waits. */
@@ -317,10 +331,6 @@ class VolunteerPage {
     this.#view.clear();
     this.#media.close();
   }
-}
-
-function isSameOffer(one, other) {
-  return one.request_id === other.request_id && one.epoch === other.epoch;
 }
 
 new VolunteerPage().start();

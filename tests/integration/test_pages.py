@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import struct
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from server.api.pages import PAGES, WEB, Pages
+from server.api.pages import PAGES, WEB, WORKER, Pages
 from server.failures import FailureReports
 from tests.support.http_api import HttpApi, http_api
 
@@ -46,6 +48,34 @@ async def test_what_did_not_change_is_304(api: HttpApi) -> None:
 async def test_modules_are_served_as_scripts(api: HttpApi) -> None:
     answer = await api.call("GET", "/static/lib/socket.js")
     assert (answer.status, answer.headers["Content-Type"]) == (200, "text/javascript; charset=utf-8")
+
+
+async def test_the_worker_may_serve_every_page_and_is_never_old(api: HttpApi) -> None:
+    path, file = WORKER
+    answer = await api.call("GET", path)
+    assert (answer.status, answer.body) == (200, (WEB / file).read_bytes())
+    assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
+    assert answer.headers["Cache-Control"] == "no-cache"
+    assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
+    assert path.count("/") == 1, "a worker sees to what is below its own address only"
+
+
+@pytest.mark.parametrize("side", ["volunteer", "requester"])
+async def test_a_page_can_be_installed(api: HttpApi, side: str) -> None:
+    page = (await api.call("GET", f"/{side}")).body.decode()
+    assert f'<link rel="manifest" href="/static/{side}.webmanifest">' in page
+    assert '<link rel="apple-touch-icon" href="/static/apple-touch-icon.png">' in page
+    answer = await api.call("GET", f"/static/{side}.webmanifest")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "application/manifest+json")
+    manifest = json.loads(answer.body)
+    assert (manifest["start_url"], manifest["scope"], manifest["id"]) == (f"/{side}",) * 3
+    assert manifest["display"] == "standalone"
+    assert {"any", "192x192", "512x512"} <= {icon["sizes"] for icon in manifest["icons"]}
+    for icon in manifest["icons"]:
+        image = await api.call("GET", icon["src"])
+        assert (image.status, image.headers["Content-Type"]) == (200, icon["type"])
+        if icon["type"] == "image/png":
+            assert "{}x{}".format(*struct.unpack(">II", image.body[16:24])) == icon["sizes"]
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ export class Account extends Emitter {
 
   /** Continues a kept session, or signs in as the address says, or shows the form. */
   async begin() {
+    await this.session.settle();
     if (this.session.signedIn && (await this.#resume())) return;
     if (this.#as) await this.#signIn(this.#as);
     else this.#page.enter("signed-out", say("signed_out"), { quiet: true });

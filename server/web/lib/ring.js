@@ -1,4 +1,8 @@
-/** The incoming-call screen: sound, the call's language, and how long there is to answer. Event: `over` (time ran out). */
+/**
+ * The incoming-call screen: sound, the call's language, and how long there is to answer.
+ *
+ * Events: `ended` (offer; nothing more comes of it here), `over` (time ran out).
+ */
 import { Emitter } from "./emitter.js";
 import { duration, languageName, say } from "./words.js";
 
@@ -43,6 +47,13 @@ export class Ring extends Emitter {
     this.#page.sounds.quiet();
   }
 
+  /** Stops for good: answered, declined, taken back, or too late. */
+  end() {
+    const { offer } = this;
+    this.stop();
+    if (offer) this.emit("ended", offer);
+  }
+
   /** Whether this was the last ring here. */
   isLast(requestId, epoch) {
     return this.#last?.request_id === requestId && this.#last.epoch === epoch;
@@ -51,7 +62,7 @@ export class Ring extends Emitter {
   #tick() {
     const leftMs = this.#until - performance.now();
     if (leftMs <= 0) {
-      this.stop();
+      this.end();
       this.emit("over");
       return;
     }

@@ -2,12 +2,14 @@
  * One sign-in of one person on this browser: tokens, their renewal, and where they are kept between page loads.
  *
  * The device id is made once per browser profile. Sign-ins are kept per page role, and per name where the address says
- * `?as=name`, so that tabs of different people never use each other's tokens; tabs of the same sign-in share them.
+ * `?as=name`, so that tabs of different people never use each other's tokens; tabs of the same sign-in share them. The
+ * service worker rings for volunteers while no page is open: it has a copy (`kept_sessions.js`), and renews it too.
  */
 import { ApiError, exchange } from "./api.js";
 import { pause } from "./backoff.js";
 import { Emitter } from "./emitter.js";
 import { uuid7 } from "./ids.js";
+import { forgetSession, keepSession, keptSession, newerOf, renewed } from "./kept_sessions.js";
 
 const DEVICE_KEY = "eyeline.device";
 const STORAGE_SEEN_MS = 200;
@@ -28,13 +30,20 @@ export class Session extends Emitter {
   #storage;
   #kept = null;
   #renewal = null;
+  #isShared;
 
   /** @param {string} role of the page: requester, volunteer or admin.  @param {string|null} as a name from the address. */
   constructor(role, { as = null, storage = localStorage } = {}) {
     super();
     this.#key = `eyeline.session.${role}${as ? `.${as}` : ""}`;
     this.#storage = storage;
+    this.#isShared = role === "volunteer" && Boolean(navigator.locks && globalThis.indexedDB);
     this.#kept = this.#stored();
+  }
+
+  /** Under which it is kept, and renewed by one at a time. */
+  get key() {
+    return this.#key;
   }
 
   get signedIn() {
@@ -58,13 +67,22 @@ export class Session extends Emitter {
     return deviceId(this.#storage);
   }
 
+  /** At the start of a page: the worker may have renewed the session while none was open. */
+  async settle() {
+    if (!this.#kept || !this.#isShared) return;
+    await navigator.locks.request(this.#key, async () => {
+      await this.#adopt();
+      if (this.#kept) await this.#keep(this.#kept);
+    });
+  }
+
   /** Signs in through the development provider (any name). Gives the contract's `user`. */
   async signIn(name) {
     const reply = await exchange("POST", "/v1/sessions", {
       body: { provider: "dev", token: name, device: { id: this.deviceId, platform: "web" } },
     });
     const { user, ...tokens } = reply;
-    this.#keep({ ...tokens, name });
+    await this.#keep({ ...tokens, name });
     return user;
   }
 
@@ -81,7 +99,7 @@ export class Session extends Emitter {
 
   async #renewOnce(staleToken) {
     const renew = async () => {
-      this.#adoptFromOtherTab();
+      await this.#adopt();
       if (!this.#kept) throw new ApiError(401, { code: "unauthorized", message: "not signed in" });
       if (this.accessToken === staleToken) await this.#refresh();
     };
@@ -91,11 +109,9 @@ export class Session extends Emitter {
 
   async #refresh() {
     try {
-      const reply = await exchange("POST", "/v1/sessions/refresh", {
-        body: { refresh_token: this.#kept.refresh_token, device_id: this.deviceId },
-      });
-      const { user: _user, ...tokens } = reply;
-      this.#keep({ ...this.#kept, ...tokens });
+      const record = this.#kept;
+      const next = await renewed(record, this.deviceId);
+      if (this.#kept === record) await this.#keep(next); // else signed out meanwhile
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) this.#forget();
       throw error;
@@ -114,13 +130,17 @@ export class Session extends Emitter {
     }
   }
 
-  #keep(record) {
+  /** The copy first: were the page to end in between, it would be taken up at the next start. */
+  async #keep(record) {
     this.#kept = record;
-    this.#storage.setItem(this.#key, JSON.stringify(record));
+    if (this.#isShared) await keepSession(this.#key, { ...record, device_id: this.deviceId });
+    if (this.#kept === record) this.#storage.setItem(this.#key, JSON.stringify(record)); // not signed out meanwhile
   }
 
   #forget() {
-    if (this.#stored()?.session_id === this.#kept?.session_id) this.#storage.removeItem(this.#key);
+    const id = this.#kept?.session_id;
+    if (this.#stored()?.session_id === id) this.#storage.removeItem(this.#key);
+    if (this.#isShared && id) forgetSession(this.#key, id);
     this.#kept = null;
     this.emit("ended");
   }
@@ -133,10 +153,12 @@ export class Session extends Emitter {
     }
   }
 
-  /** Another tab of the same sign-in may have renewed; a tab where somebody else signed in is none of ours. */
-  #adoptFromOtherTab() {
+  /** Another tab of the same sign-in, or the worker, may have renewed; where somebody else signed in is none of ours. */
+  async #adopt() {
     const stored = this.#stored();
     if (stored && this.#kept && stored.session_id === this.#kept.session_id) this.#kept = stored;
+    const copy = this.#kept && this.#isShared ? await keptSession(this.#key) : null;
+    if (this.#kept && copy) this.#kept = newerOf(this.#kept, copy);
   }
 }
 
