@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Literal
 from uuid import UUID
 
 import pytest
@@ -426,3 +427,45 @@ class TestTheIndex:
             await town.later(1)
         asked = [one for row in town.book.rows.values() for one in town.book.asked(row.request.id)]
         assert {one: asked.count(one) for one in people} == dict.fromkeys(people, 2)
+
+
+class TestClosedApps:
+    async def closed(self, town: Town, count: int, device: Literal["in use", "idle"] = "in use") -> list[UUID]:
+        people = await town.volunteers(count)
+        for one in people:
+            town.book.people[one].ready, town.book.people[one].device = False, device
+            await town.desk.person_changed(one)
+        return people
+
+    async def test_are_rung_when_too_few_are_ready(self, town: Town) -> None:
+        (ready,) = await town.volunteers(1)
+        (first, _) = await self.closed(town, 2)
+        request = await town.ask()
+        await town.look(request.id)
+        assert town.ringing(request.id) == [ready, first]
+
+    async def test_are_left_in_peace_while_enough_are_ready_in_any_language_of_the_request(self, town: Town) -> None:
+        await self.closed(town, 2)
+        danes, english = await town.volunteers(1, "da"), await town.volunteers(1)
+        request = await town.ask("da", "en")
+        await town.look(request.id)
+        assert town.ringing(request.id) == [*danes, *english]
+
+    async def test_unseen_for_a_month_are_rung_from_the_third_wave_on(self, town: Town) -> None:
+        idle = await self.closed(town, 2, "idle")
+        request = await town.ask()
+        for _ in range(2):
+            await town.look(request.id)
+            assert set(town.ringing(request.id)).isdisjoint(idle)
+            await town.volunteers(2)
+            await town.look(request.id)
+            await town.later(10)
+        await town.look(request.id)
+        assert set(idle) <= set(town.ringing(request.id))
+
+    async def test_are_rung_without_the_index_too(self, town: Town) -> None:
+        people = await self.closed(town, 2)
+        town.index.wipe()
+        request = await town.ask()
+        await town.look(request.id)
+        assert town.ringing(request.id) == people
