@@ -178,6 +178,7 @@ def _node_settings(options: DevOptions, place: _Place, engines: Engines) -> dict
         "VALKEY_URL": engines.valkey_url,
         "HOST": place.listen,
         "TOKEN_SECRET": _token_secret(options.data / "token_secret"),
+        "ENVIRONMENT": "development",
         "DEV_SIGN_IN": "true",
         "LOG_FORMAT": "json",
     }

@@ -6,19 +6,37 @@ not set.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
-from urllib.parse import urlsplit
 
 from environs import Env, EnvValidationError, ValidationError
 
+from server.setting_checks import (
+    base_url,
+    between,
+    file,
+    firebase_project,
+    host_and_port,
+    long_enough,
+    one_of,
+    origin,
+    scheme,
+    vapid_private_key,
+    vapid_subject,
+)
+
 PREFIX = "EYELINE_"
-SECRET_LENGTH_MIN = 32
+EMULATOR_HOST = "FIREBASE_AUTH_EMULATOR_HOST"
+"""Google's own variable, read by its SDK: with it, tokens are believed without a signature."""
 YEAR_S = 366 * 86_400
 HEARTBEAT_S_MAX = 5.0
 """Absence is judged from 10 s of silence on: a slower heartbeat would make everybody absent."""
+
+
+_Rule = tuple[Any, str, str, str]
+"""What is truthy when it is broken, whose fault that is, the other variable that must be good itself, the sentence."""
 
 
 class SettingsError(Exception):
@@ -41,6 +59,8 @@ class Settings:
     port: int = 8080
     dev_sign_in: bool = False
     """Whether `{"provider": "dev", "token": <any name>}` signs in. Never in production."""
+    environment: Literal["production", "development"] = "production"
+    """`production` refuses what lets strangers in or sends pushes astray."""
     origins: tuple[str, ...] = ()
     """Origins besides the node's own whose pages may open a socket."""
     request_deadline_s: float = 180.0
@@ -70,6 +90,18 @@ class Settings:
     log_format: Literal["json", "console"] = "json"
     tls_certificate: Path | None = None
     tls_key: Path | None = None
+    firebase_project: str | None = None
+    firebase_credentials: Path | None = None
+    """Key file of a service account of the project."""
+    firebase_sign_in: bool = False
+    """Whether the project's ID tokens sign in. Becomes true with its credentials, unless it is said to be false."""
+    fcm_url: str = "https://fcm.googleapis.com"
+    vapid_private_key: str | None = field(default=None, repr=False)
+    """32 bytes in base64url; the public key is derived from it."""
+    vapid_subject: str | None = None
+    """Whom push services may write to about our pushes (RFC 8292, section 2.1)."""
+    webpush_via: str | None = None
+    """Every web push goes to `<this>/<host of the endpoint>/...` instead. For development."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -84,6 +116,7 @@ class Settings:
             messages = cast("Mapping[str, Any]", error.error_messages)
             problems = {name: _sentence(texts) for name, texts in messages.items()}
         problems |= _relations(values, problems)
+        problems |= _emulation(values, environ, problems)
         if problems:
             raise SettingsError(problems)
         return cls(**values)
@@ -102,37 +135,53 @@ class _MappingEnv(Env):
 
 def _read(env: Env) -> dict[str, Any]:
     """Every setting by its name; those that failed are None (their errors are kept in `env`)."""
-    turn_urls = _texts(env, "TURN_URLS", _scheme("turn", "turns"))  # RFC 7065
+    turn_urls = _texts(env, "TURN_URLS", scheme("turn", "turns"))  # RFC 7065
     return {
-        "database_url": env.str("DATABASE_URL", validate=_scheme("postgresql", "postgres")),
-        "valkey_url": env.str("VALKEY_URL", validate=_scheme("redis", "rediss", "unix")),
-        "token_secret": env.str("TOKEN_SECRET", validate=_long_enough),
+        "database_url": env.str("DATABASE_URL", validate=scheme("postgresql", "postgres")),
+        "valkey_url": env.str("VALKEY_URL", validate=scheme("redis", "rediss", "unix")),
+        "token_secret": env.str("TOKEN_SECRET", validate=long_enough),
         "host": env.str("HOST", "127.0.0.1"),
-        "port": env.int("PORT", 8080, validate=_between(1, 65535)),
+        "port": env.int("PORT", 8080, validate=between(1, 65535)),
         "dev_sign_in": env.bool("DEV_SIGN_IN", False),
-        "origins": _texts(env, "ORIGINS", _origin),
+        "environment": env.str("ENVIRONMENT", "production", validate=one_of("production", "development")),
+        "origins": _texts(env, "ORIGINS", origin),
         "request_deadline_s": _seconds(env, "REQUEST_DEADLINE_S", 180.0),
         "offer_s": _seconds(env, "OFFER_S", 30.0),
         "connecting_s": _seconds(env, "CONNECTING_S", 15.0),
         "grace_s": _seconds(env, "GRACE_S", 30.0),
         "heartbeat_s": _seconds(env, "HEARTBEAT_S", 5.0, most=HEARTBEAT_S_MAX),
-        "frame_rate": env.int("FRAME_RATE", 50, validate=_between(10, 1_000_000)),
-        "wave_size": env.int("WAVE_SIZE", 10, validate=_between(1, 1000)),
+        "frame_rate": env.int("FRAME_RATE", 50, validate=between(10, 1_000_000)),
+        "wave_size": env.int("WAVE_SIZE", 10, validate=between(1, 1000)),
         "wave_interval_s": _seconds(env, "WAVE_INTERVAL_S", 10.0),
         "cooldown_s": _seconds(env, "COOLDOWN_S", 60.0, zero=True),
         "wrap_up_s": _seconds(env, "WRAP_UP_S", 5.0, zero=True),
         "delivery_s": _seconds(env, "DELIVERY_S", 1.5),
-        "stun_urls": _texts(env, "STUN_URLS", _scheme("stun", "stuns")),  # RFC 7064
+        "stun_urls": _texts(env, "STUN_URLS", scheme("stun", "stuns")),  # RFC 7064
         "turn_urls": turn_urls,
         "turn_secret": env.str("TURN_SECRET", None),
-        "ice_policy": env.str("ICE_POLICY", "relay" if turn_urls else "all", validate=_one_of("relay", "all")),
+        "ice_policy": env.str("ICE_POLICY", "relay" if turn_urls else "all", validate=one_of("relay", "all")),
         "ice_lifetime_s": _seconds(env, "ICE_LIFETIME_S", 300.0),
         "access_token_s": _seconds(env, "ACCESS_TOKEN_S", 900.0),
-        "shards": env.int("SHARDS", 1, validate=_between(1, 1)),
-        "database_pool": env.int("DATABASE_POOL", 10, validate=_between(2, 1000)),
-        "log_format": env.str("LOG_FORMAT", "json", validate=_one_of("json", "console")),
-        "tls_certificate": env.path("TLS_CERTIFICATE", None, validate=_file),
-        "tls_key": env.path("TLS_KEY", None, validate=_file),
+        "shards": env.int("SHARDS", 1, validate=between(1, 1)),
+        "database_pool": env.int("DATABASE_POOL", 10, validate=between(2, 1000)),
+        "log_format": env.str("LOG_FORMAT", "json", validate=one_of("json", "console")),
+        "tls_certificate": env.path("TLS_CERTIFICATE", None, validate=file),
+        "tls_key": env.path("TLS_KEY", None, validate=file),
+        **_read_firebase(env),
+        "vapid_private_key": env.str("VAPID_PRIVATE_KEY", None, validate=vapid_private_key),
+        "vapid_subject": env.str("VAPID_SUBJECT", None, validate=vapid_subject),
+        "webpush_via": env.str("WEBPUSH_VIA", None, validate=base_url),
+    }
+
+
+def _read_firebase(env: Env) -> dict[str, Any]:
+    project = env.str("FIREBASE_PROJECT", None, validate=firebase_project)
+    credentials = env.path("FIREBASE_CREDENTIALS", None, validate=file)
+    return {
+        "firebase_project": project,
+        "firebase_credentials": credentials,
+        "firebase_sign_in": env.bool("FIREBASE_SIGN_IN", bool(project and credentials)),
+        "fcm_url": env.str("FCM_URL", "https://fcm.googleapis.com", validate=base_url),
     }
 
 
@@ -152,12 +201,57 @@ def _relations(values: Mapping[str, Any], known: Mapping[str, str]) -> dict[str,
             "needed with EYELINE_TURN_URLS",
         ),
         (delivery_s and offer_s and delivery_s >= offer_s, "DELIVERY_S", "OFFER_S", "must be below EYELINE_OFFER_S"),
+        *_push_rules(values),
+        *_production_rules(values),
     )
     return {
         PREFIX + name: problem
         for broken, name, other, problem in rules
         if broken and PREFIX + name not in known and PREFIX + other not in known
     }
+
+
+def _push_rules(values: Mapping[str, Any]) -> Iterator[_Rule]:
+    project, credentials = values["firebase_project"], values["firebase_credentials"]
+    key, subject = values["vapid_private_key"], values["vapid_subject"]
+    yield (
+        credentials and not project,
+        "FIREBASE_PROJECT",
+        "FIREBASE_CREDENTIALS",
+        "needed with EYELINE_FIREBASE_CREDENTIALS",
+    )
+    yield key and not subject, "VAPID_SUBJECT", "VAPID_PRIVATE_KEY", "needed with EYELINE_VAPID_PRIVATE_KEY"
+    yield subject and not key, "VAPID_PRIVATE_KEY", "VAPID_SUBJECT", "needed with EYELINE_VAPID_SUBJECT"
+    signs_in = values["firebase_sign_in"]
+    yield signs_in and not project, "FIREBASE_PROJECT", "FIREBASE_SIGN_IN", "needed with EYELINE_FIREBASE_SIGN_IN"
+
+
+def _production_rules(values: Mapping[str, Any]) -> Iterator[_Rule]:
+    """What is fine on one's own machine only."""
+    if values["environment"] != "production":
+        return
+    escape = f"set {PREFIX}ENVIRONMENT=development on your own machine"
+    sign_in = f"never in production: anyone signs in by any name; {escape}"
+    yield values["dev_sign_in"], "DEV_SIGN_IN", "ENVIRONMENT", sign_in
+    plain = str(values["fcm_url"]).startswith("http:")
+    yield plain, "FCM_URL", "ENVIRONMENT", f"https only in production: access tokens travel with every push; {escape}"
+    astray = f"never in production: pushes would reach no browser; {escape}"
+    yield values["webpush_via"], "WEBPUSH_VIA", "ENVIRONMENT", astray
+
+
+def _emulation(values: Mapping[str, Any], environ: Mapping[str, str], known: Mapping[str, str]) -> dict[str, str]:
+    """What must hold of sign-in with and without the Firebase Auth emulator."""
+    host = environ.get(EMULATOR_HOST)
+    if not host:
+        needy = values["firebase_sign_in"] and not values["firebase_credentials"]
+        name, switch = PREFIX + "FIREBASE_CREDENTIALS", PREFIX + "FIREBASE_SIGN_IN"
+        return {name: f"needed with {switch}"} if needy and name not in known and switch not in known else {}
+    if values["environment"] == "production":
+        why = "with it, unsigned tokens are accepted and anyone signs in as anyone"
+        return {EMULATOR_HOST: f"never in production: {why}; unset it"}
+    if not host_and_port(host):
+        return {EMULATOR_HOST: "must be host:port"}
+    return {}
 
 
 def _sentence(messages: Any) -> str:
@@ -187,45 +281,3 @@ def _texts(env: Env, name: str, check: Callable[[str], None]) -> tuple[str, ...]
             check(value)
 
     return tuple(env.list(name, [], subcast=str.strip, validate=each) or ())
-
-
-def _scheme(*schemes: str) -> Callable[[str], None]:
-    def check(value: str) -> None:
-        scheme, _, rest = value.partition(":")
-        if scheme not in schemes or not rest.strip("/"):
-            raise ValidationError("must begin with " + " or ".join(f"{scheme}:" for scheme in schemes))
-
-    return check
-
-
-def _origin(value: str) -> None:
-    """scheme://host[:port], as browsers send it (RFC 6454)."""
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.netloc or value != f"{parts.scheme}://{parts.netloc}":
-        raise ValidationError("each must be an origin such as https://help.example, without a path")
-
-
-def _between(low: int, high: int) -> Callable[[int], None]:
-    def check(value: int) -> None:
-        if not low <= value <= high:
-            raise ValidationError(f"only {low} is possible for now" if low == high else f"must be from {low} to {high}")
-
-    return check
-
-
-def _one_of(*choices: str) -> Callable[[str], None]:
-    def check(value: str) -> None:
-        if value not in choices:
-            raise ValidationError("must be " + " or ".join(choices))
-
-    return check
-
-
-def _long_enough(value: str) -> None:
-    if len(value) < SECRET_LENGTH_MIN:
-        raise ValidationError(f"must have at least {SECRET_LENGTH_MIN} characters")
-
-
-def _file(value: Path | None) -> None:
-    if value is not None and not value.is_file():
-        raise ValidationError("there is no such file")

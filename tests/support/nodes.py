@@ -58,6 +58,7 @@ class Node:
             "EYELINE_VALKEY_URL": valkey_url,
             "EYELINE_PORT": str(port),
             "EYELINE_TOKEN_SECRET": TOKEN_SECRET,
+            "EYELINE_ENVIRONMENT": "development",
             "EYELINE_DEV_SIGN_IN": "true",
             **(also or {}),
             **env,

@@ -16,7 +16,7 @@ from tests.support.nodes import TOKEN_SECRET
 @asynccontextmanager
 async def running_node(database_url: str, valkey_url: str, **settings: Any) -> AsyncIterator[str]:
     """A node on a free port of loopback; gives its URL."""
-    values = {"token_secret": TOKEN_SECRET, "dev_sign_in": True, **settings}
+    values = {"token_secret": TOKEN_SECRET, "environment": "development", "dev_sign_in": True, **settings}
     async with open_node(Settings(database_url=database_url, valkey_url=valkey_url, **values)) as app:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
         await runner.setup()

@@ -16,6 +16,12 @@ from server import app, cli
 from server.dev import DevError, DevOptions
 
 Run = Callable[..., Result]
+ROOT = Path(__file__).resolve().parents[2]
+GOOD_SETTINGS = {
+    "EYELINE_DATABASE_URL": "postgresql://127.0.0.1:1/y",
+    "EYELINE_VALKEY_URL": "redis://127.0.0.1:1",
+    "EYELINE_TOKEN_SECRET": "s" * 32,
+}
 
 
 @pytest.fixture
@@ -44,6 +50,30 @@ class TestServe:
             assert f"EYELINE_{name}: " in problem
 
     @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("EYELINE_DEV_SIGN_IN", "true"),
+            ("EYELINE_FCM_URL", "http://127.0.0.1:9000"),
+            ("EYELINE_WEBPUSH_VIA", "http://127.0.0.1:9001"),
+            ("FIREBASE_AUTH_EMULATOR_HOST", "127.0.0.1:9099"),
+        ],
+    )
+    def test_starts_no_node_in_production_with(self, name: str, value: str) -> None:
+        """As an operator would meet it: the command itself, in a process of its own."""
+        inherited = {key: text for key, text in os.environ.items() if not key.startswith("EYELINE_")}
+        done = subprocess.run(
+            [sys.executable, "-m", "server.cli", "serve"],
+            env={**inherited, **GOOD_SETTINGS, name: value},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"eyeline: bad settings: {name}: ")
+
+    @pytest.mark.parametrize(
         ("error", "words"),
         [
             (OSError(98, "address already in use"), "cannot listen: address already in use; choose another port"),
@@ -58,12 +88,7 @@ class TestServe:
             raise error
 
         monkeypatch.setattr(app, "serve", fail)
-        given = {
-            "EYELINE_DATABASE_URL": "postgresql://x/y",
-            "EYELINE_VALKEY_URL": "redis://x",
-            "EYELINE_TOKEN_SECRET": "s" * 32,
-        }
-        assert one_line(run("serve", **given)).startswith(words)
+        assert one_line(run("serve", **GOOD_SETTINGS)).startswith(words)
 
 
 class TestDev:
@@ -154,6 +179,5 @@ def test_help_loads_nothing_heavy() -> None:
         "try: main(['--help'])\n"
         "except SystemExit: print(sorted({'aiohttp', 'asyncpg', 'av', 'redis'} & set(sys.modules)))"
     )
-    root = Path(__file__).resolve().parents[2]
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=root, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.splitlines()[-1] == "[]"

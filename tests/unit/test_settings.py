@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
-from server.settings import PREFIX, Settings, SettingsError
+from server.settings import EMULATOR_HOST, PREFIX, Settings, SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED = {
@@ -16,6 +17,9 @@ NEEDED = {
     "EYELINE_VALKEY_URL": "redis://:pa55word@127.0.0.1:6379/0",
     "EYELINE_TOKEN_SECRET": "s3cret" * 8,
 }
+VAPID_KEY = "q1dXpw3UpT5VOmu_cf_v6ih07Aems3njxI-JWgLcM94"
+"""The example of RFC 8291, appendix A."""
+DEVELOPMENT = {"ENVIRONMENT": "development"}
 
 
 def read(**given: str) -> Settings:
@@ -46,6 +50,7 @@ class TestGoodSettings:
         given = {
             "HOST": "::1",
             "PORT": "1234",
+            "ENVIRONMENT": "development",
             "DEV_SIGN_IN": "true",
             "ORIGINS": "https://help.example, http://10.0.0.1:8080",
             "STUN_URLS": "stun:stun.example:3478",
@@ -59,6 +64,13 @@ class TestGoodSettings:
             "TLS_CERTIFICATE": str(pem),
             "TLS_KEY": str(pem),
             "DELIVERY_S": "0.5",
+            "FIREBASE_PROJECT": "eyeline-1a2b3",
+            "FIREBASE_CREDENTIALS": str(pem),
+            "FIREBASE_SIGN_IN": "true",
+            "FCM_URL": "http://127.0.0.1:9000",
+            "VAPID_PRIVATE_KEY": VAPID_KEY,
+            "VAPID_SUBJECT": "mailto:push@help.example",
+            "WEBPUSH_VIA": "http://127.0.0.1:9001",
         }
         seconds = [field.name for field in dataclasses.fields(Settings) if field.name.endswith("_s")]
         given |= {name.upper(): "4.75" for name in seconds if name != "delivery_s"}
@@ -66,7 +78,7 @@ class TestGoodSettings:
         assert {getattr(settings, name) for name in seconds} == {4.75, 0.5}
         assert settings.origins == ("https://help.example", "http://10.0.0.1:8080")
         assert settings.turn_urls == ("turn:turn.example:3478?transport=udp", "turns:turn.example")
-        assert settings.tls_key == pem
+        assert settings.tls_key == settings.firebase_credentials == pem
         for name in given:
             assert getattr(settings, name.lower()) != getattr(read(), name.lower()) or name == "ICE_POLICY"
 
@@ -81,8 +93,30 @@ class TestGoodSettings:
         assert read(COOLDOWN_S="0", WRAP_UP_S="0").cooldown_s == 0
 
     def test_secrets_are_not_shown(self) -> None:
-        settings = read(TURN_URLS="turn:turn.example", TURN_SECRET="turn-s3cret")
-        assert not re.search("s3cret|pa55word", repr(settings))
+        settings = read(
+            TURN_URLS="turn:turn.example",
+            TURN_SECRET="turn-s3cret",
+            VAPID_PRIVATE_KEY=VAPID_KEY,
+            VAPID_SUBJECT="mailto:push@help.example",
+        )
+        assert not re.search(f"s3cret|pa55word|{VAPID_KEY}", repr(settings))
+
+    def test_firebase_signs_in_as_soon_as_its_credentials_are_there(self, tmp_path: Path) -> None:
+        key = tmp_path / "account.json"
+        key.touch()
+        firebase = {"FIREBASE_PROJECT": "eyeline-1a2b3", "FIREBASE_CREDENTIALS": str(key)}
+        assert read(**firebase).firebase_sign_in
+        assert not read(**firebase, FIREBASE_SIGN_IN="false").firebase_sign_in
+        assert not read(FIREBASE_PROJECT="eyeline-1a2b3").firebase_sign_in
+
+    def test_the_emulator_needs_no_credentials(self) -> None:
+        given = {**DEVELOPMENT, "FIREBASE_PROJECT": "demo-eyeline", "FIREBASE_SIGN_IN": "true"}
+        environ = {**NEEDED, **{PREFIX + name: value for name, value in given.items()}, EMULATOR_HOST: "127.0.0.1:9099"}
+        assert Settings.from_env(environ).firebase_sign_in
+
+    @pytest.mark.parametrize("subject", ["mailto:push@help.example", "https://help.example", "https://help.example/us"])
+    def test_push_services_are_given_a_contact(self, subject: str) -> None:
+        assert read(VAPID_PRIVATE_KEY=VAPID_KEY, VAPID_SUBJECT=subject).vapid_subject == subject
 
 
 class TestBadSettings:
@@ -128,6 +162,25 @@ class TestBadSettings:
             ("LOG_FORMAT", "xml"),
             ("DATABASE_POOL", "1"),
             ("TLS_KEY", "/nowhere/key.pem"),
+            ("ENVIRONMENT", "staging"),
+            ("FIREBASE_PROJECT", "Eyeline"),
+            ("FIREBASE_PROJECT", "eye"),
+            ("FIREBASE_PROJECT", "eyeline-"),
+            ("FIREBASE_CREDENTIALS", "/nowhere/account.json"),
+            ("FIREBASE_SIGN_IN", "perhaps"),
+            ("FCM_URL", "fcm.googleapis.com"),
+            ("FCM_URL", "https://fcm.googleapis.com/v1"),
+            ("FCM_URL", "https://["),
+            ("VAPID_PRIVATE_KEY", VAPID_KEY[1:]),
+            ("VAPID_PRIVATE_KEY", VAPID_KEY + "="),
+            ("VAPID_PRIVATE_KEY", "+" + VAPID_KEY[1:]),
+            ("VAPID_PRIVATE_KEY", "A" * 43),
+            ("VAPID_PRIVATE_KEY", "_" * 43),
+            ("VAPID_SUBJECT", "push@help.example"),
+            ("VAPID_SUBJECT", "mailto:push"),
+            ("VAPID_SUBJECT", "mailto:a b@help.example"),
+            ("VAPID_SUBJECT", "http://help.example"),
+            ("WEBPUSH_VIA", "127.0.0.1:9001"),
         ],
     )
     def test_each_is_refused_alone(self, name: str, value: str) -> None:
@@ -143,10 +196,61 @@ class TestBadSettings:
         found = problems({**NEEDED, "EYELINE_TURN_URLS": "turn:turn.example"})
         assert found == {"EYELINE_TURN_SECRET": "needed with EYELINE_TURN_URLS"}
 
+    @pytest.mark.parametrize(
+        ("given", "value", "missing"),
+        [
+            ("VAPID_PRIVATE_KEY", VAPID_KEY, "VAPID_SUBJECT"),
+            ("VAPID_SUBJECT", "mailto:push@help.example", "VAPID_PRIVATE_KEY"),
+            ("FIREBASE_CREDENTIALS", __file__, "FIREBASE_PROJECT"),
+        ],
+    )
+    def test_push_settings_that_need_each_other(self, given: str, value: str, missing: str) -> None:
+        assert problems({**NEEDED, PREFIX + given: value}) == {PREFIX + missing: f"needed with {PREFIX + given}"}
+
+    def test_firebase_sign_in_without_its_project_and_credentials(self) -> None:
+        needed = "needed with EYELINE_FIREBASE_SIGN_IN"
+        found = problems({**NEEDED, "EYELINE_FIREBASE_SIGN_IN": "true"})
+        assert found == {"EYELINE_FIREBASE_PROJECT": needed, "EYELINE_FIREBASE_CREDENTIALS": needed}
+
+    def test_an_emulator_is_a_host_and_a_port(self) -> None:
+        environ = {**NEEDED, "EYELINE_ENVIRONMENT": "development", EMULATOR_HOST: "http://127.0.0.1:9099"}
+        assert problems(environ) == {EMULATOR_HOST: "must be host:port"}
+
     def test_values_are_not_repeated(self) -> None:
         with pytest.raises(SettingsError) as caught:
             Settings.from_env({**NEEDED, "EYELINE_TOKEN_SECRET": "tiny-s3cret", "EYELINE_DATABASE_URL": "x:pa55word"})
         assert not re.search("s3cret|pa55word", str(caught.value))
+
+
+class TestProduction:
+    """What lets strangers in, or sends pushes astray, is refused unless the node is said to be for development."""
+
+    REFUSED: ClassVar = {
+        "EYELINE_DEV_SIGN_IN": ("true", "anyone signs in by any name"),
+        "EYELINE_FCM_URL": ("http://127.0.0.1:9000", "https only"),
+        "EYELINE_WEBPUSH_VIA": ("http://127.0.0.1:9001", "pushes would reach no browser"),
+        EMULATOR_HOST: ("127.0.0.1:9099", "unsigned tokens are accepted"),
+    }
+
+    @pytest.mark.parametrize("name", REFUSED)
+    @pytest.mark.parametrize("environment", [{}, {"EYELINE_ENVIRONMENT": "production"}], ids=["by default", "said"])
+    def test_refuses(self, name: str, environment: dict[str, str]) -> None:
+        value, why = self.REFUSED[name]
+        found = problems({**NEEDED, **environment, name: value})
+        assert list(found) == [name]
+        assert why in found[name]
+
+    def test_refuses_all_of_them_together(self) -> None:
+        found = problems({**NEEDED, **{name: value for name, (value, _) in self.REFUSED.items()}})
+        assert set(found) == set(self.REFUSED)
+
+    def test_development_allows_them(self) -> None:
+        given = {name: value for name, (value, _) in self.REFUSED.items()}
+        assert Settings.from_env({**NEEDED, "EYELINE_ENVIRONMENT": "development", **given}).dev_sign_in
+
+    def test_what_is_set_to_nothing_or_false_is_not_refused(self) -> None:
+        empty = {name: "" for name in self.REFUSED}
+        assert Settings.from_env({**NEEDED, **empty, "EYELINE_DEV_SIGN_IN": "false"}).environment == "production"
 
 
 def test_the_operations_page_lists_every_setting_with_its_default() -> None:
