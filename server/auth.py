@@ -81,6 +81,26 @@ class DevSignIn:
         return Identity("dev", name, display_name=name)
 
 
+class FirebaseUids(Protocol):
+    """A Firebase project; `infra.firebase.sign_in.FirebaseSignIn`."""
+
+    async def uid_of(self, token: str) -> str | None:
+        """The user who owns an ID token; None when it is not good. Raises when Firebase cannot be asked."""
+
+
+class FirebaseProvider:
+    """ID tokens of a Firebase project. A guest who later adds an e-mail address keeps the uid: the same person."""
+
+    def __init__(self, uids: FirebaseUids) -> None:
+        self._uids = uids
+
+    async def identify(self, token: str) -> Identity:
+        uid = await self._uids.uid_of(token)
+        if uid is None:
+            raise Unauthorized
+        return Identity("firebase", uid)
+
+
 @dataclass(frozen=True, slots=True)
 class AccessToken:
     """A token to hand out, and when it ends."""
