@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -26,6 +27,9 @@ from redis.exceptions import RedisError
 
 from infra.embedded.child import EngineError, leashed
 from infra.embedded.engines import EmbeddedEngines
+from infra.firebase.credentials import AccessTokens as FcmTokens
+from infra.firebase.push import FcmPusher
+from infra.firebase.transport import Transport as FcmTransport
 from infra.phone.account import Account
 from infra.postgres.accounts import PostgresAccounts
 from infra.postgres.call_book import PostgresCallBook
@@ -48,6 +52,11 @@ from infra.valkey.library import Library
 from infra.valkey.limits import ValkeyLimits
 from infra.valkey.mailboxes import ValkeyMailboxes
 from infra.valkey.negotiations import ValkeyNegotiations
+from infra.valkey.push_budget import ValkeyPushBudget
+from infra.webpush.keys import load as load_vapid_keys
+from infra.webpush.keys import make_keys as make_keys
+from infra.webpush.push import WebPushPusher
+from infra.webpush.vapid import Vapid
 from matching.asking import AskingLimits
 from matching.help_desk import HelpDesk
 from matching.ports import IndexUnavailable
@@ -62,15 +71,18 @@ from server.api.calls import CallsApi
 from server.api.health import HealthApi
 from server.api.help import HelpApi
 from server.api.pages import Pages
+from server.api.push import PushApi
 from server.api.reference import Reference
 from server.api.sessions import SessionsApi
 from server.auth import AccessTokens, Authenticator, DevSignIn
 from server.consequences import request_follows_call
 from server.desk import Desk
-from server.dev import ADMIN_NAME, DevError, DevOptions, Workshop, run_dev
+from server.dev import ADMIN_NAME, DevError, DevOptions, Workshop, kept_secret, run_dev
 from server.failures import FailureReports
 from server.ice import IceServers
 from server.logs import configure_logging
+from server.push_services import is_push_endpoint
+from server.push_words import CataloguePushWords
 from server.rounds import Rebirth, Rounds
 from server.routing import BODY_BYTES_MAX, Boundary, Route
 from server.settings import Settings
@@ -128,14 +140,47 @@ class Limits:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Push:
+    """How closed apps are woken, as far as the settings say how."""
+
+    pushers: Mapping[str, Pusher]
+    vapid_key: str | None
+    loops: tuple[Loop, ...]
+
+
+@asynccontextmanager
+async def _open_push(settings: Settings, library: Library, clock: DatabaseClock) -> AsyncIterator[Push]:
+    words = CataloguePushWords()
+    pushers: dict[str, Pusher] = {}
+    loops: list[Loop] = []
+    vapid_key: str | None = None
+    async with AsyncExitStack() as stack:
+        if settings.firebase_project is not None and settings.firebase_credentials is not None:
+            tokens = FcmTokens(settings.firebase_credentials)
+            transport = FcmTransport(settings.firebase_project, settings.fcm_url)
+            pushers["fcm"] = fcm = FcmPusher(transport, tokens, ValkeyPushBudget(library), words, clock)
+            stack.push_async_callback(tokens.close)
+            stack.push_async_callback(fcm.close)
+            loops.append(lambda: lasting("fcm tokens", tokens.run))
+        if settings.vapid_private_key is not None and settings.vapid_subject is not None:
+            keys = load_vapid_keys(settings.vapid_private_key)
+            vapid = Vapid(keys, settings.vapid_subject, clock)
+            pushers["webpush"] = browsers = WebPushPusher(vapid, words, is_push_endpoint, clock, settings.webpush_via)
+            vapid_key = keys.public
+            stack.push_async_callback(browsers.close)
+        yield Push(pushers, vapid_key, tuple(loops))
+
+
 class Node:
     """One node's objects, each built once, from the engines outwards."""
 
-    def __init__(self, settings: Settings, pool: asyncpg.Pool, valkey: Redis, pushers: Mapping[str, Pusher]) -> None:
+    def __init__(self, settings: Settings, pool: asyncpg.Pool, valkey: Redis, clock: DatabaseClock, push: Push) -> None:
         limits = Limits.of(settings)
         library = Library(valkey)
         self.errands = Errands()
-        self.clock = DatabaseClock(pool)
+        self.clock = clock
+        self._push = push
         self.news = PostgresNews(pool)
         self.presence = PostgresPresence(pool, FRESH)
         self.generation = Generation(library)
@@ -162,7 +207,9 @@ class Node:
         negotiations = ValkeyNegotiations(valkey, library)
         switchboard = Switchboard(calls, self.mailboxes, negotiations, telling, on_call_ended, limits.call)
         self.desk = Desk(self.help_desk, switchboard, book, telling, ice, self.errands, self.clock)
-        self.waking = Waking(PostgresWakes(pool), pushers, self.clock, self.desk.look_soon, self.desk.person_changed)
+        self.waking = Waking(
+            PostgresWakes(pool), push.pushers, self.clock, self.desk.look_soon, self.desk.person_changed
+        )
         self.tokens = AccessTokens(settings.token_secret, settings.access_token_s)
         self.authenticator = Authenticator(self.tokens, self.accounts, self.presence.seen)
         frames = Frames(self.desk, self.presence, telling, OUTAGES)
@@ -197,6 +244,7 @@ class Node:
             *AccountsApi(self.accounts, self.desk.person_changed).routes(),
             *HelpApi(self.desk, self.help_desk).routes(),
             *CallsApi(self.desk).routes(),
+            *PushApi(self._push.vapid_key).routes(),
             *AdminApi(self.feed).routes(),
         ]
 
@@ -216,6 +264,7 @@ class Node:
         return [
             *self.rounds.loops(self.clock.measure),
             *self.rebirth.loops(),
+            *self._push.loops,
             lambda: lasting("marks", self.news.run),
             lambda: lasting("sockets", self.hub.run),
         ]
@@ -226,10 +275,11 @@ async def open_node(settings: Settings) -> AsyncIterator[web.Application]:
     """One node as an aiohttp application, its engines open; the application's life runs its loops."""
     pool = await open_pool(settings.database_url, settings.database_pool)
     valkey = open_valkey(settings.valkey_url)
+    clock = DatabaseClock(pool)
     try:
-        node = Node(settings, pool, valkey, {})
-        await node.clock.measure()
-        yield _application(settings, node)
+        await clock.measure()
+        async with _open_push(settings, Library(valkey), clock) as push:
+            yield _application(settings, Node(settings, pool, valkey, clock, push))
     finally:
         await valkey.aclose()
         try:
@@ -316,7 +366,7 @@ async def grant(database_url: str, who: str, role: AdminRole) -> bool:
 
 async def develop(options: DevOptions, say: Callable[[str], None]) -> None:
     """Everything on one machine (`eyeline dev`). Raises `DevError`."""
-    workshop = Workshop(EmbeddedEngines, migrate, _demo_admin, _demo_volunteer, _leash)
+    workshop = Workshop(EmbeddedEngines, migrate, _stand_ins, _demo_admin, _demo_phones, _demo_volunteer, _leash)
     try:
         await run_dev(options, workshop, say)
     except EngineError as error:
@@ -328,6 +378,40 @@ async def _demo_admin(url: str, database_url: str, tls: ssl.SSLContext | None) -
         await Account(http, url, ssl=tls or True).sign_in(ADMIN_NAME)
     for role in ("observer", "moderator", "owner"):
         await grant(database_url, ADMIN_NAME, role)
+
+
+@asynccontextmanager
+async def _stand_ins(data: Path, say: Callable[[str], None]) -> AsyncIterator[Mapping[str, str]]:
+    """Play the push providers that the environment names none for; gives the settings that lead a node to them."""
+    from infra.standins.fcm import FcmStandIn
+    from infra.standins.webpush import WebPushStandIn
+
+    settings: dict[str, str] = {}
+    async with AsyncExitStack() as stack:
+        if not os.environ.get("EYELINE_FIREBASE_PROJECT"):
+            fcm = await stack.enter_async_context(FcmStandIn(on_push=say))
+            account = data / "firebase_account.json"
+            fcm.make_account(account)
+            settings["FIREBASE_PROJECT"], settings["FIREBASE_CREDENTIALS"] = fcm.project, str(account)
+            settings["FCM_URL"], settings["FIREBASE_SIGN_IN"] = fcm.url, "false"
+        if not os.environ.get("EYELINE_VAPID_PRIVATE_KEY"):
+            webpush = await stack.enter_async_context(WebPushStandIn(on_push=say))
+            settings["VAPID_PRIVATE_KEY"] = kept_secret(data / "vapid_private_key", lambda: make_keys()[0])
+            settings["VAPID_SUBJECT"], settings["WEBPUSH_VIA"] = "mailto:nobody@localhost", webpush.url
+        yield settings
+
+
+async def _demo_phones(url: str, tls: ssl.SSLContext | None) -> None:
+    """Two volunteers whose app is closed: their phones are rung through the stand-in, which says so."""
+    weekly = [{"days": [1, 2, 3, 4, 5, 6, 7], "from": "00:00", "to": "24:00"}]
+    async with aiohttp.ClientSession() as http:
+        for platform, name in (("android", "Paula with the app closed"), ("ios", "Piet with the app closed")):
+            phone = Account(http, url, device_id=f"demo-{platform}", ssl=tls or True)
+            user = await phone.sign_in(name)
+            await phone.set_up(user, role="volunteer", languages=["en", "da"], time_zone="UTC")
+            await phone.call("PUT", "/v1/me/availability", {"weekly": weekly})
+            push = [{"kind": "fcm", "value": f"demo-{platform}"}]
+            await phone.call("PUT", f"/v1/me/devices/demo-{platform}", {"platform": platform, "push": push})
 
 
 async def _demo_volunteer(url: str, tls: ssl.SSLContext | None, say: Callable[[str], None]) -> None:

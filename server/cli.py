@@ -1,4 +1,4 @@
-"""The command `eyeline`: serve, migrate, dev, call, admin grant, bench. Every failure is one line and a non-zero code.
+"""The command `eyeline`: serve, migrate, keys, dev, call, admin, bench. Every failure is one line and a non-zero code.
 
 Modules are imported inside the commands, so that `--help` and a wrong option answer at once.
 """
@@ -60,6 +60,19 @@ def migrate() -> None:
 
     _with_database(app.migrate(_database_url()), app.FAILURES)
     click.echo("The schema is up to date.")
+
+
+@main.command()
+def keys() -> None:
+    """Make the key pair by which push services know this installation, as a line for its settings.
+
+    Made once: with another pair no browser that subscribed before can be woken.
+    """
+    from server import app
+
+    private, public = app.make_keys()
+    click.echo(f"# The public key, for whoever asks: {public}")
+    click.echo(f"EYELINE_VAPID_PRIVATE_KEY={private}")
 
 
 @main.command()

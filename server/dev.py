@@ -8,7 +8,7 @@ import secrets
 import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -53,8 +53,13 @@ class Workshop:
     engines: Callable[[Path], Engines]
     migrate: Callable[[str], Awaitable[None]]
     """Given a database URL."""
+    stand_ins: Callable[[Path, Callable[[str], None]], AbstractAsyncContextManager[Mapping[str, str]]]
+    """Given the data directory and where to say what devices are sent: push providers played on this machine, and the
+    settings (without their prefix) that lead a node to them."""
     demo_admin: Callable[[str, str, ssl.SSLContext | None], Awaitable[None]]
     """Given a node's URL and the database URL: see that `ADMIN_NAME` exists with all admin roles."""
+    demo_phones: Callable[[str, ssl.SSLContext | None], Awaitable[None]]
+    """Given a node's URL: see that there are volunteers whose app is closed."""
     demo_volunteer: Callable[[str, ssl.SSLContext | None, Callable[[str], None]], Awaitable[None]]
     """Given a node's URL and where to say what it does: answer calls until cancelled."""
     leash: Callable[[Sequence[str]], list[str]]
@@ -110,11 +115,13 @@ async def _run(options: DevOptions, workshop: Workshop, say: Callable[[str], Non
         engines = workshop.engines(options.data)
         stack.callback(engines.stop)
         engines.start(fresh=options.fresh)
-        settings = _node_settings(options, place, engines)
+        pushed = workshop.stand_ins(options.data, lambda words: say(f"{clock()}  push            {words}"))
+        settings = _node_settings(options, place, engines, await stack.enter_async_context(pushed))
         await _migrate(options, workshop, engines)
         nodes = await stack.enter_async_context(_nodes(options, place, settings, workshop, say))
         if options.demo:
             await workshop.demo_admin(nodes[0].url, engines.database_url, place.tls)
+            await workshop.demo_phones(nodes[0].url, place.tls)
             await stack.enter_async_context(_demo_volunteer(nodes[0].url, place, workshop, say))
         say(_welcome(options, place))
         await _watch(nodes, engines)
@@ -135,6 +142,7 @@ def _welcome(options: DevOptions, place: _Place) -> str:
         lines.append(f"The same pages are served by {others}.")
     if options.demo:
         lines.append("A demo volunteer answers whoever asks in English or Danish, so one browser tab is enough.")
+        lines.append("Two more have the app closed: what their phones would be sent is shown here as it is pushed.")
     if options.lan:
         lines += ["", qr_code(f"{url}/requester"), "A phone on this network opens the requester page with this code;"]
         lines.append("its browser warns once, because this machine made the certificate itself.")
@@ -171,16 +179,19 @@ def _place(options: DevOptions) -> _Place:
     return _Place("0.0.0.0", address, make_certificate(options.data / "lan", address))
 
 
-def _node_settings(options: DevOptions, place: _Place, engines: Engines) -> dict[str, str]:
+def _node_settings(
+    options: DevOptions, place: _Place, engines: Engines, stand_ins: Mapping[str, str]
+) -> dict[str, str]:
     """The environment of every node but for its port: the user's own, with what this command decides."""
     decided = {
         "DATABASE_URL": engines.database_url,
         "VALKEY_URL": engines.valkey_url,
         "HOST": place.listen,
-        "TOKEN_SECRET": _token_secret(options.data / "token_secret"),
+        "TOKEN_SECRET": kept_secret(options.data / "token_secret", lambda: secrets.token_urlsafe(48)),
         "ENVIRONMENT": "development",
         "DEV_SIGN_IN": "true",
         "LOG_FORMAT": "json",
+        **stand_ins,
     }
     if place.certificate:
         decided["TLS_CERTIFICATE"] = str(place.certificate.certificate)
@@ -193,11 +204,11 @@ def _node_settings(options: DevOptions, place: _Place, engines: Engines) -> dict
     return environ
 
 
-def _token_secret(path: Path) -> str:
-    """Kept with the data, so that a restart signs nobody out."""
+def kept_secret(path: Path, make: Callable[[], str]) -> str:
+    """Kept with the data, so that a restart signs nobody out and silences no browser."""
     if not path.exists():
         path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(48))
+        path.write_text(make())
     return path.read_text().strip()
 
 

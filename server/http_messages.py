@@ -123,6 +123,12 @@ class DeviceChange(msgspec.Struct, frozen=True, kw_only=True):
     push: Annotated[list[PushValue], Meta(max_length=PUSH_VALUES_MAX)] = []
 
 
+class PushKeyReply(msgspec.Struct, frozen=True):
+    """RFC 8292: whoever subscribes with this key can be woken by us and by nobody else."""
+
+    key: str
+
+
 class Topic(msgspec.Struct, frozen=True):
     """What help may be about; the words are the app's."""
 

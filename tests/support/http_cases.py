@@ -185,6 +185,7 @@ CASES: dict[str, Case] = {
     "DELETE /v1/me/devices/{device_id}": Case(
         path="/v1/me/devices/{device}", others=("unknown", "%00", "%07", "x" * 2000)
     ),
+    "GET /v1/push/key": Case(),
     "GET /v1/topics": Case(),
     "POST /v1/requests": Case(
         "requester",

@@ -9,12 +9,14 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from infra.webpush.keys import make_keys
 from server import dev
 from server.dev import DevError, DevOptions, Workshop, run_dev
 from server.lan import NoNetwork
@@ -78,7 +80,9 @@ class Stage:
         workshop = Workshop(
             engines=lambda _: self.engines,
             migrate=self._migrate,
+            stand_ins=self._stand_ins,
             demo_admin=self._demo_admin,
+            demo_phones=self._demo_phones,
             demo_volunteer=self._demo_volunteer,
             leash=self._leash,
         )
@@ -108,6 +112,13 @@ class Stage:
         if self.migration_fails:
             raise ValueError("no such revision\nand more")
         self.migrated.append(database_url)
+
+    @asynccontextmanager
+    async def _stand_ins(self, data: Path, say: Callable[[str], None]) -> AsyncIterator[Mapping[str, str]]:
+        yield {"VAPID_SUBJECT": "mailto:ops@help.example", "VAPID_PRIVATE_KEY": make_keys()[0]}
+
+    async def _demo_phones(self, url: str, _: ssl.SSLContext | None) -> None:
+        self.demo.append(f"phones at {url}")
 
     async def _demo_admin(self, url: str, _: str, __: ssl.SSLContext | None) -> None:
         self.demo.append(f"admin at {url}")
@@ -144,7 +155,7 @@ class TestARun:
             assert f"{url}/{page}" in welcome
         assert stage.said[-1] == "Stopping."
         assert stage.migrated == [stage.engines.database_url]
-        assert stage.demo == [f"admin at {url}", f"volunteer at {url}"]
+        assert stage.demo == [f"admin at {url}", f"phones at {url}", f"volunteer at {url}"]
         assert any(re.fullmatch(r"\d\d:\d\d:\d\d  the demo volunteer writes: hello", line) for line in stage.said)
         assert not stage.engines.running
         assert nobody_listens(stage.options.port)
