@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ from structlog.testing import capture_logs
 from infra.standins.webpush import MOZILLA, WebPushStandIn
 from infra.standins.webpush_browser import Subscription
 from infra.standins.webpush_plan import Act
+from infra.webpush.encryption import encrypt
 from infra.webpush.keys import load, make_keys
 from infra.webpush.push import ATTEMPT_S, WebPushPusher
 from infra.webpush.transport import CONNECTIONS, TO_ONE_SERVICE
@@ -32,6 +34,8 @@ from tests.support.pushes import wake
 
 PRIVATE, PUBLIC = make_keys()
 APPLE = "web.push.apple.com"
+LAG_S = 0.020
+"""How late the event loop may be, once in a hundred times."""
 
 
 class Clock:
@@ -432,36 +436,50 @@ def serve(ours: Connection, public: str, count: int) -> None:
 
 
 async def lags_of(pushing: asyncio.Task[list[PushOutcome]]) -> list[float]:
-    """By how many seconds the loop was late, each millisecond until `pushing` has ended."""
+    """How late the loop was at each turn until `pushing` has ended, in seconds of this process's own CPU time.
+
+    Both threads count, and nothing else this machine is busy with.
+    """
     lags = []
     while not pushing.done():
-        due = time.perf_counter() + 0.001
+        before = time.process_time()
         await asyncio.wait([pushing], timeout=0.001)
-        lags.append(max(0.0, time.perf_counter() - due))
+        lags.append(time.process_time() - before)
     return sorted(lags)
 
 
-@pytest.mark.slow
-async def test_a_wave_of_500_leaves_the_loop_alone(world: World) -> None:
-    """The best of three: other processes of this machine hold it up too."""
-    count = 500
-    context = multiprocessing.get_context("spawn")
-    theirs, ours = context.Pipe()
-    process = context.Process(target=serve, args=(ours, PUBLIC, count), daemon=True)
-    process.start()
-    ours.close()
-    url, made = await asyncio.to_thread(theirs.recv)
-    far = World(world.standin, url)
-    targets = [target(Subscription(one["endpoint"], one["keys"])) for one in made]
-    best = 1.0
-    for _ in range(3):
-        pushing = asyncio.create_task(far.push(*targets))
-        lags = await lags_of(pushing)
-        assert results(await pushing) == {PushResult.DELIVERED: count}
-        best = min(best, lags[len(lags) * 99 // 100])
-    await far.pusher.close()
-    theirs.close()
-    await asyncio.to_thread(process.join, 10)
-    assert process.exitcode == 0
-    process.close()
-    assert best <= 0.020
+class TestTheLoop:
+    async def test_does_not_encrypt(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        threads = set()
+
+        def watched(plaintext: bytes, keys: Mapping[str, str] | None) -> bytes:
+            threads.add(threading.current_thread())
+            return encrypt(plaintext, keys)
+
+        monkeypatch.setattr("infra.webpush.push.encrypt", watched)
+        assert results(await world.push(*world.targets(50))) == {PushResult.DELIVERED: 50}
+        assert len(threads) == 1
+        assert threading.current_thread() not in threads
+
+    async def test_is_left_alone_by_a_wave_of_500(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        # On a busy machine a wave may take longer; that is not what this is about.
+        monkeypatch.setattr("infra.webpush.push.ATTEMPT_S", 30.0)
+        context = multiprocessing.get_context("spawn")
+        theirs, ours = context.Pipe()
+        process = context.Process(target=serve, args=(ours, PUBLIC, 500), daemon=True)
+        process.start()
+        ours.close()
+        try:
+            url, made = await asyncio.to_thread(theirs.recv)
+            far = World(world.standin, url)
+            pushing = asyncio.create_task(
+                far.push(*(target(Subscription(one["endpoint"], one["keys"])) for one in made), one=ring(life_s=60))
+            )
+            lags = await lags_of(pushing)
+            assert results(await pushing) == {PushResult.DELIVERED: 500}
+            await far.pusher.close()
+        finally:
+            theirs.close()
+            await asyncio.to_thread(process.join, 10)
+        assert process.exitcode == 0
+        assert lags[len(lags) * 99 // 100] <= LAG_S
