@@ -1,6 +1,7 @@
 # make run    everything on this machine, nothing to install first      (ARGS="--nodes 2 --fresh": see eyeline dev --help)
 # make check  the fast part of the tests, under a minute
 # make test   all of it: style, types, every test, with coverage
+# make test-firebase  sign-in against Google's own emulator of Firebase Authentication (needs Node.js 20 and npm)
 # make bench  what it does per second, and how fast
 # make lock   choose new versions of everything (needs uv)
 
@@ -12,8 +13,9 @@ WORKERS ?= 2
 
 PIP   = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 CODE  = server signaling matching infra tests
+FIREBASE = tests/firebase
 
-.PHONY: run check test bench lint types packages lock clean
+.PHONY: run check test test-firebase bench lint types packages lock clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.installed
@@ -24,6 +26,9 @@ check: lint types
 
 test: packages lint types
 	$(VENV)/bin/pytest -n $(WORKERS) --cov --cov-report=term $(ARGS)
+
+test-firebase: $(VENV)/.installed-tests $(FIREBASE)/node_modules/.installed
+	$(VENV)/bin/pytest $(FIREBASE) $(ARGS)
 
 bench: $(VENV)/.installed-tests
 	$(VENV)/bin/eyeline bench $(ARGS)
@@ -50,6 +55,11 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 $(VENV)/.installed-tests: $(VENV)/.installed tests/requirements.lock
 	@echo "Installing what the tests need into $(VENV), once."
 	@$(PIP) install --require-hashes --no-deps -r tests/requirements.lock
+	@touch $@
+
+# The emulator and what it needs, exactly as locked; nothing that comes with a package is run.
+$(FIREBASE)/node_modules/.installed: $(FIREBASE)/package-lock.json $(FIREBASE)/.npmrc
+	npm ci --prefix $(FIREBASE) --no-progress
 	@touch $@
 
 # One set of versions for every platform and Python, with the hashes of all their files; no addresses.
