@@ -30,6 +30,8 @@ ATTEMPT_S = 2.0
 """From being asked to push until every target has an outcome."""
 BUDGET_WAIT_S = 1.0
 """Whoever cannot be sent to within so long is better not rung: others are asked meanwhile."""
+BEGIN_A_TURN = 8
+"""About 1 ms of work; answers are read in between."""
 SAY_AGAIN_S = 60.0
 
 
@@ -62,6 +64,18 @@ class _Batch:
     """Indexes no worker has taken yet."""
 
 
+class _Turns:
+    """Lets a few messages begin in each turn of the event loop: a wave's first hundred, or the next ones of a hundred
+    answers that came together, would keep everything else on the node waiting."""
+
+    def __init__(self) -> None:
+        self._places = asyncio.Semaphore(BEGIN_A_TURN)
+
+    async def next(self) -> None:
+        await self._places.acquire()
+        asyncio.get_running_loop().call_soon(self._places.release)
+
+
 class FcmPusher:
     """Any number of pushes at once share the transport's connections."""
 
@@ -79,6 +93,7 @@ class FcmPusher:
         self._budget = budget
         self._words = words
         self._clock = clock
+        self._turns = _Turns()
         self._said: dict[str, float] = {}
         self._slowed_at = float("-inf")
 
@@ -151,6 +166,7 @@ class FcmPusher:
         token = ""
         try:
             token = await self._tokens.token()
+            await self._turns.next()
             body = batch.bodies.body(batch.targets[index], self._clock())
             attempt = Attempt(body, lambda: not self._is_over(batch.wake))
             answer = await self._transport.post(attempt, token)

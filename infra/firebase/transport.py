@@ -115,6 +115,5 @@ class Transport:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # The caller's deadline is for the whole; a second one in here would cost a timer for each message.
                 timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
-                skip_auto_headers=("Accept-Encoding", "User-Agent"),
             )
         return self._session

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
@@ -22,7 +21,7 @@ from uuid import uuid4
 from aiohttp import web
 
 from infra.standins.fcm_plan import OTHER_PROJECT, REFUSALS, Act, Plan, Planned, Refusal
-from infra.standins.fcm_rules import target_of, violation
+from infra.standins.fcm_rules import target_of, violation_in
 from infra.standins.google_oauth import TokenDesk
 from infra.standins.spoken import line
 
@@ -130,7 +129,7 @@ class FcmStandIn:
             return REFUSALS[Act.UNAUTHENTICATED]
         if request.match_info["project"] != self.project:
             return OTHER_PROJECT
-        wrong = "Content-Type" if request.content_type != "application/json" else _checked(raw)
+        wrong = "Content-Type" if request.content_type != "application/json" else violation_in(raw)
         return Refusal(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", wrong) if wrong else None
 
     async def _keep(self, received: Received) -> None:
@@ -160,23 +159,6 @@ class FcmStandIn:
             if connection.transport is not None:
                 connection.transport.abort()
         return True
-
-
-def _checked(raw: bytes) -> str | None:
-    """What is wrong with a body. A wave says the same to many, so that what was found for one target holds for all."""
-    try:
-        body = json.loads(raw)
-    except ValueError:
-        return "not JSON"
-    fid = body["message"].get("fid") if isinstance(body, dict) and isinstance(body.get("message"), dict) else None
-    if not (isinstance(fid, str) and fid):
-        return violation(body)
-    return _checked_text(json.dumps({**body, "message": {**body["message"], "fid": "somebody"}}))
-
-
-@lru_cache(maxsize=256)
-def _checked_text(text: str) -> str | None:
-    return violation(json.loads(text))
 
 
 def _reset(request: web.Request) -> None:

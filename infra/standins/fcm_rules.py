@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
@@ -34,6 +35,23 @@ def violation(body: object) -> str | None:
         return f"{error.json_path}: {error.message[:200]}"
     message: Json = body["message"]  # type: ignore[index]
     return next(_beyond_the_schema(message), None)
+
+
+def violation_in(raw: bytes) -> str | None:
+    """The same of a body as it came. A wave says the same to many: what was found for one target holds for all."""
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        return "not JSON"
+    fid = body["message"].get("fid") if isinstance(body, dict) and isinstance(body.get("message"), dict) else None
+    if not (isinstance(fid, str) and fid):
+        return violation(body)
+    return _violation_in_text(json.dumps({**body, "message": {**body["message"], "fid": "somebody"}}))
+
+
+@lru_cache(maxsize=256)
+def _violation_in_text(text: str) -> str | None:
+    return violation(json.loads(text))
 
 
 def target_of(message: Json) -> str:

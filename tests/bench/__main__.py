@@ -1,6 +1,6 @@
 """`make bench`: measures this machine and prints each figure beside what something bare does in the same run.
 
-    python -m tests.bench [name ...]     of: index lifecycles relaying first_frame
+    python -m tests.bench [name ...]     of: index lifecycles relaying first_frame pushing
 
 Figures are also kept in `.eyeline/bench.json`: {name: {"value", "unit", "beside", "ratio"}}.
 """
@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from tests.bench import first_frame, index, lifecycles, relaying
+from tests.bench import first_frame, index, lifecycles, pushing, relaying
 from tests.bench.figures import Figure, keep, table
 from tests.bench.stage import durable_engines
 from tests.support.engines import Engines
@@ -31,6 +31,7 @@ BENCHES: dict[str, Callable[[Engines], Coroutine[Any, Any, dict[str, Figure]]]] 
     "lifecycles": lifecycles.run,
     "relaying": relaying.run,
     "first_frame": first_frame.run,
+    "pushing": pushing.run,
 }
 
 

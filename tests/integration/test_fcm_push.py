@@ -379,8 +379,13 @@ class TestTooLate:
         world.plan.answer_next(CONNECTIONS, Act.HANG)
         holding = asyncio.create_task(world.push(*(target(f"{n}") for n in range(CONNECTIONS))))
         await world.standin.nth(CONNECTIONS)
-        waiting = asyncio.create_task(world.push())
-        await asyncio.sleep(0.1)
+        about_to_send = asyncio.Event()
+        tokens = FakeTokens(about_to_send.set)
+        late = FcmPusher(world.transport, tokens, world.budget, FakeWords(), world.clock)
+        waiting = asyncio.create_task(late.push(ring(), [target()]))
+        await about_to_send.wait()
+        for _ in range(20):
+            await asyncio.sleep(0)
         world.clock.ahead = timedelta(seconds=31)
         holding.cancel()
         assert await waiting == [PushOutcome(PushResult.FAILED)]
