@@ -104,3 +104,119 @@ PICTURE_IS_SHOWN = """
   look();
 })
 """
+
+# `pushManager.subscribe()` hangs where no push service can be reached: the page gets a subscription that was made up.
+# Kept in the browser's storage, as a real one would be, so that a reload finds it.
+SUBSCRIPTIONS = """
+{
+  const kept = () => JSON.parse(localStorage.getItem("test.subscription"));
+  const bytes = (length) => Array.from(crypto.getRandomValues(new Uint8Array(length)));
+  const base64url = (numbers) =>
+    btoa(String.fromCharCode(...numbers)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  const subscription = () => {
+    const made = kept();
+    return made && {
+      endpoint: made.endpoint,
+      options: { applicationServerKey: new Uint8Array(made.serverKey).buffer },
+      toJSON: () => ({ endpoint: made.endpoint, expirationTime: null, keys: made.keys }),
+      unsubscribe: async () => (localStorage.removeItem("test.subscription"), true),
+    };
+  };
+  PushManager.prototype.getSubscription = async () => subscription();
+  PushManager.prototype.subscribe = async ({ applicationServerKey }) => {
+    const made = {
+      endpoint: `https://updates.push.services.mozilla.com/wpush/v2/${base64url(bytes(24))}`,
+      keys: { p256dh: base64url([4, ...bytes(64)]), auth: base64url(bytes(16)) },
+      serverKey: Array.from(applicationServerKey),
+    };
+    localStorage.setItem("test.subscription", JSON.stringify(made));
+    return subscription();
+  };
+}
+"""
+
+# In a service worker: counts what it shows from now on; gives how much so far.
+COUNT_SHOWING = """
+() => {
+  if (self.timesShown === undefined) {
+    self.timesShown = 0;
+    const { registration } = self;
+    const show = registration.showNotification.bind(registration);
+    registration.showNotification = async (...words) => {
+      await show(...words);
+      self.timesShown += 1;
+    };
+  }
+  return self.timesShown;
+}
+"""
+
+# In a service worker: all its notifications, once it has shown so many. Chromium forgets one that is being shown while
+# somebody asks which there are, so it is not asked before.
+SHOWN = """
+async ({ times, withinMs }) => {
+  const until = performance.now() + withinMs;
+  while (self.timesShown < times) {
+    if (performance.now() > until) throw new Error("nothing was shown");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  const all = await self.registration.getNotifications();
+  return all.map(({ title, body, lang, dir, tag, silent, renotify, requireInteraction, vibrate, actions, data }) => {
+    const labels = actions.map(({ action, title }) => [action, title]);
+    return { title, body, lang, dir, tag, silent, renotify, requireInteraction, vibrate, labels, data };
+  });
+}
+"""
+
+# In a service worker: how many notifications there are, when it is so many or the time is over.
+COUNT_SHOWN = """
+async ({ count, withinMs }) => {
+  const until = performance.now() + withinMs;
+  for (;;) {
+    const all = await self.registration.getNotifications();
+    if (all.length === count || performance.now() > until) return all.length;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+"""
+
+# In a service worker: a click that no person made. Only a real one may open windows, so their addresses are noted.
+CLICK = """
+async (action) => {
+  const [notification] = await self.registration.getNotifications();
+  const opened = [];
+  Object.defineProperty(self.clients, "openWindow", {
+    configurable: true,
+    value: async (address) => void opened.push(address),
+  });
+  const event = new NotificationEvent("notificationclick", { notification, action });
+  const work = [];
+  event.waitUntil = (promise) => work.push(promise);
+  self.dispatchEvent(event);
+  await Promise.all(work);
+  return opened;
+}
+"""
+
+# What is kept for pages and worker alike, under a key; with `change` (fields, or a whole value), changed first.
+KEPT = """
+([key, change]) => new Promise((resolve, reject) => {
+  const opening = indexedDB.open("eyeline");
+  opening.onerror = () => reject(opening.error);
+  opening.onsuccess = () => {
+    const database = opening.result;
+    const store = database.transaction("kept", "readwrite").objectStore("kept");
+    const reading = store.get(key);
+    reading.onsuccess = () => {
+      const value = reading.result ?? null;
+      const next = !change || Array.isArray(change) ? (change ?? value) : { ...value, ...change };
+      if (change) store.put(next, key);
+      store.transaction.oncomplete = () => (database.close(), resolve(next));
+    };
+  };
+})
+"""
+
+AGE_TOKEN = """
+(key) => localStorage.setItem(key, JSON.stringify({ ...JSON.parse(localStorage.getItem(key)), access_token: "old" }))
+"""

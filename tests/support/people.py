@@ -162,6 +162,10 @@ class Street:
         """Somebody on a page who has not signed in."""
         return await self._open(address, side, "stranger", None)
 
+    async def opened(self, address: str, side: str, name: str, context: BrowserContext) -> Person:
+        """Somebody known to this browser, at an address that a notification opened."""
+        return await self._open(address, side, name, context)
+
     def nothing_broke(self) -> None:
         """No page had an error that nobody caught."""
         assert {person.name: person.errors for person in self._people if person.errors} == {}
