@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from environs import ValidationError
 SECRET_LENGTH_MIN = 32
 _PROJECT = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
 """Google Cloud, "Creating and managing projects": 6 to 30 lowercase letters, digits and hyphens."""
+_ACCOUNT = {"project_id", "private_key", "client_email", "token_uri"}
 _VAPID_KEY = re.compile(r"[A-Za-z0-9_-]{43}")
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 """Private keys are from 1 to below this (SEC 2, section 2.4.2)."""
@@ -70,6 +72,19 @@ def long_enough(value: str) -> None:
 def file(value: Path | None) -> None:
     if value is not None and not value.is_file():
         raise ValidationError("there is no such file")
+
+
+def service_account(value: Path | None) -> None:
+    """A key file as the Firebase console gives it out."""
+    file(value)
+    if value is None:
+        return
+    try:
+        account = json.loads(value.read_bytes())
+    except (OSError, ValueError):
+        account = None
+    if not isinstance(account, dict) or account.get("type") != "service_account" or not account.keys() >= _ACCOUNT:
+        raise ValidationError("must be the key file (JSON) of a service account")
 
 
 def firebase_project(value: str | None) -> None:

@@ -23,6 +23,7 @@ from server.setting_checks import (
     one_of,
     origin,
     scheme,
+    service_account,
     vapid_private_key,
     vapid_subject,
 )
@@ -176,7 +177,7 @@ def _read(env: Env) -> dict[str, Any]:
 
 def _read_firebase(env: Env) -> dict[str, Any]:
     project = env.str("FIREBASE_PROJECT", None, validate=firebase_project)
-    credentials = env.path("FIREBASE_CREDENTIALS", None, validate=file)
+    credentials = env.path("FIREBASE_CREDENTIALS", None, validate=service_account)
     return {
         "firebase_project": project,
         "firebase_credentials": credentials,

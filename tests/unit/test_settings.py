@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 from typing import ClassVar
@@ -26,6 +27,15 @@ def read(**given: str) -> Settings:
     return Settings.from_env({**NEEDED, **{PREFIX + name: value for name, value in given.items()}})
 
 
+@pytest.fixture
+def account(tmp_path: Path) -> Path:
+    """The key file of a service account."""
+    names = ("project_id", "private_key", "client_email", "token_uri")
+    path = tmp_path / "account.json"
+    path.write_text(json.dumps({"type": "service_account", **dict.fromkeys(names, "...")}))
+    return path
+
+
 def problems(environ: dict[str, str]) -> dict[str, str]:
     with pytest.raises(SettingsError) as caught:
         Settings.from_env(environ)
@@ -44,7 +54,7 @@ class TestGoodSettings:
             if field.default is not dataclasses.MISSING:
                 assert getattr(settings, field.name) == field.default, field.name
 
-    def test_every_field_is_read_from_its_variable(self, tmp_path: Path) -> None:
+    def test_every_field_is_read_from_its_variable(self, tmp_path: Path, account: Path) -> None:
         pem = tmp_path / "some.pem"
         pem.touch()
         given = {
@@ -65,7 +75,7 @@ class TestGoodSettings:
             "TLS_KEY": str(pem),
             "DELIVERY_S": "0.5",
             "FIREBASE_PROJECT": "eyeline-1a2b3",
-            "FIREBASE_CREDENTIALS": str(pem),
+            "FIREBASE_CREDENTIALS": str(account),
             "FIREBASE_SIGN_IN": "true",
             "FCM_URL": "http://127.0.0.1:9000",
             "VAPID_PRIVATE_KEY": VAPID_KEY,
@@ -78,7 +88,7 @@ class TestGoodSettings:
         assert {getattr(settings, name) for name in seconds} == {4.75, 0.5}
         assert settings.origins == ("https://help.example", "http://10.0.0.1:8080")
         assert settings.turn_urls == ("turn:turn.example:3478?transport=udp", "turns:turn.example")
-        assert settings.tls_key == settings.firebase_credentials == pem
+        assert (settings.tls_key, settings.firebase_credentials) == (pem, account)
         for name in given:
             assert getattr(settings, name.lower()) != getattr(read(), name.lower()) or name == "ICE_POLICY"
 
@@ -101,10 +111,8 @@ class TestGoodSettings:
         )
         assert not re.search(f"s3cret|pa55word|{VAPID_KEY}", repr(settings))
 
-    def test_firebase_signs_in_as_soon_as_its_credentials_are_there(self, tmp_path: Path) -> None:
-        key = tmp_path / "account.json"
-        key.touch()
-        firebase = {"FIREBASE_PROJECT": "eyeline-1a2b3", "FIREBASE_CREDENTIALS": str(key)}
+    def test_firebase_signs_in_as_soon_as_its_credentials_are_there(self, account: Path) -> None:
+        firebase = {"FIREBASE_PROJECT": "eyeline-1a2b3", "FIREBASE_CREDENTIALS": str(account)}
         assert read(**firebase).firebase_sign_in
         assert not read(**firebase, FIREBASE_SIGN_IN="false").firebase_sign_in
         assert not read(FIREBASE_PROJECT="eyeline-1a2b3").firebase_sign_in
@@ -201,11 +209,21 @@ class TestBadSettings:
         [
             ("VAPID_PRIVATE_KEY", VAPID_KEY, "VAPID_SUBJECT"),
             ("VAPID_SUBJECT", "mailto:push@help.example", "VAPID_PRIVATE_KEY"),
-            ("FIREBASE_CREDENTIALS", __file__, "FIREBASE_PROJECT"),
         ],
     )
     def test_push_settings_that_need_each_other(self, given: str, value: str, missing: str) -> None:
         assert problems({**NEEDED, PREFIX + given: value}) == {PREFIX + missing: f"needed with {PREFIX + given}"}
+
+    def test_credentials_without_their_project(self, account: Path) -> None:
+        found = problems({**NEEDED, "EYELINE_FIREBASE_CREDENTIALS": str(account)})
+        assert found == {"EYELINE_FIREBASE_PROJECT": "needed with EYELINE_FIREBASE_CREDENTIALS"}
+
+    @pytest.mark.parametrize("content", ["", "[]", "{", '{"type": "authorized_user"}', '{"type": "service_account"}'])
+    def test_credentials_that_are_no_service_account(self, tmp_path: Path, content: str) -> None:
+        (tmp_path / "account.json").write_text(content)
+        given = {"FIREBASE_PROJECT": "eyeline-1a2b3", "FIREBASE_CREDENTIALS": str(tmp_path / "account.json")}
+        found = problems({**NEEDED, **{PREFIX + name: value for name, value in given.items()}})
+        assert found == {"EYELINE_FIREBASE_CREDENTIALS": "must be the key file (JSON) of a service account"}
 
     def test_firebase_sign_in_without_its_project_and_credentials(self) -> None:
         needed = "needed with EYELINE_FIREBASE_SIGN_IN"
