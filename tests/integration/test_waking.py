@@ -44,30 +44,12 @@ async def eventually(is_so: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.05)
 
 
-async def quiet(apps: ClosedApps) -> None:
-    """Until every push has been answered, and every quiet line said: the ended request has been laid to rest."""
-    before: tuple[int, int] = (-1, -1)
-
-    async def still() -> bool:
-        nonlocal before
-        seen = (len(apps.fcm.seen), len(apps.webpush.seen))
-        same, before = seen == before, seen
-        await asyncio.sleep(1.5)
-        return same
-
-    await eventually(still)
-
-
 async def answer(account: Account) -> dict[str, Any]:
     """As an app woken by a push: what is open for me, then yes."""
     (offer,) = (await account.call("GET", "/v1/offers"))["offers"]
     reply = await account.call("POST", f"/v1/requests/{offer['request_id']}/accept", {"epoch": offer["epoch"]})
     call: dict[str, Any] = reply["call"]
     return call
-
-
-async def fcm_counts(apps: ClosedApps) -> dict[str, float]:
-    return {key[1]: value for key, value in (await apps.count("eyeline_push_answers_total", provider="fcm")).items()}
 
 
 def kinds(apps: ClosedApps, value: str) -> list[str]:
@@ -93,7 +75,7 @@ async def test_a_phone_in_a_pocket_is_rung_answers_and_the_others_are_thanked(ap
         **{"reason": "answered"},
         **{key: third.message["data"][key] for key in ("sent_at", "expires_at")},
     }
-    await quiet(apps)
+    await apps.all_said()
     assert kinds(apps, "one") == ["ring"]  # it has the call, and knows
 
 
@@ -110,9 +92,10 @@ async def test_whoever_can_be_reached_answers_whatever_fcm_does(apps: ClosedApps
             pass
         await answer(reached)
     apps.fcm.plan.clear()
-    await quiet(apps)
+    await apps.all_said()
     # What was completed is counted as it was; what broke as unknown, and whoever may have been rung is told.
-    counted, answered = await fcm_counts(apps), {str(k): v for k, v in apps.fcm.answers.items()}
+    counted = await apps.counts("eyeline_push_answers_total", "answer", provider="fcm")
+    answered = {str(status): count for status, count in apps.fcm.answers.items()}
     if act is Act.BAD_JSON:
         assert sum(counted.values()) == sum(answered.values())
     else:
@@ -169,7 +152,7 @@ async def test_a_value_that_is_gone_is_forgotten_and_its_person_asked_no_more(ap
     await apps.fcm.nth(1)
 
     async def nobody() -> bool:
-        return (await apps.count("eyeline_push_results_total", result="unregistered")) != {}
+        return (await apps.counts("eyeline_push_results_total", "result")).get("unregistered") == 1
 
     await eventually(nobody)
     await asyncio.sleep(3)  # three more looks, none of which rings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import aiohttp
+import asyncpg
 
 from infra.phone.account import Account
 from infra.phone.client import PhoneClient
@@ -19,6 +21,12 @@ from infra.webpush.keys import make_keys
 from tests.support.nodes import Node
 
 ALL_WEEK = [{"days": [1, 2, 3, 4, 5, 6, 7], "from": "00:00", "to": "24:00"}]
+SAID_WITHIN_S = 20.0
+UNSAID = """
+SELECT count(*) FROM offers
+WHERE CASE WHEN outcome IS NULL THEN ring_due_at < expires_at AND expires_at > eyeline_now()
+      ELSE rung <> '{}' AND quieted_at IS NULL OR ring_claimed_until > eyeline_now() END
+"""
 _SAMPLE = re.compile(r"^(eyeline_\w+)\{(.*)\} ([0-9.e+]+)$", re.MULTILINE)
 
 
@@ -26,6 +34,7 @@ _SAMPLE = re.compile(r"^(eyeline_\w+)\{(.*)\} ([0-9.e+]+)$", re.MULTILINE)
 class ClosedApps:
     """Everybody signs in at `node`; the providers are told what to answer by their `plan`."""
 
+    database_url: str
     node: Node
     fcm: FcmStandIn
     webpush: WebPushStandIn
@@ -61,15 +70,25 @@ class ClosedApps:
         phone = PhoneClient.sign_in(self.node.url, "Rosa", role="requester", languages=["en"], http=self.http)
         return await self.stack.enter_async_context(phone)
 
-    async def count(self, metric: str, **labels: str) -> dict[tuple[str, ...], float]:
-        """Samples of a metric of the node, by the values of their labels in order; only those with `labels`."""
+    async def all_said(self) -> None:
+        """Until no push is under way or due: what is asked of Postgres is what nodes themselves go by."""
+        connection = await asyncpg.connect(self.database_url, timeout=10, command_timeout=10)
+        try:
+            async with asyncio.timeout(SAID_WITHIN_S):
+                while await connection.fetchval(UNSAID):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        finally:
+            await connection.close()
+
+    async def counts(self, metric: str, by: str, **labels: str) -> dict[str, float]:
+        """A metric of the node, by one of its labels; only what has `labels`."""
         async with self.http.get(f"{self.node.url}/metrics") as reply:
             text = await reply.text()
-        found: dict[tuple[str, ...], float] = {}
+        found: dict[str, float] = {}
         for name, inside, value in _SAMPLE.findall(text):
             pairs = dict(re.findall(r'(\w+)="([^"]*)"', inside))
             if name == metric and labels.items() <= pairs.items():
-                found[tuple(pairs.values())] = float(value)
+                found[pairs[by]] = found.get(pairs[by], 0.0) + float(value)
         return found
 
 
@@ -92,6 +111,6 @@ async def closed_apps(
             "EYELINE_WEBPUSH_VIA": webpush.url,
             **{f"EYELINE_{name}": str(value) for name, value in settings.items()},
         }
-        node = await stack.enter_async_context(await Node.start(database_url, valkey_url, **env))
+        node = await stack.enter_async_context(await Node.start(database_url, valkey_url, also=env))
         http = await stack.enter_async_context(aiohttp.ClientSession())
-        yield ClosedApps(node, fcm, webpush, public, http, stack)
+        yield ClosedApps(database_url, node, fcm, webpush, public, http, stack)
