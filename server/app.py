@@ -29,6 +29,7 @@ from infra.embedded.child import EngineError, leashed
 from infra.embedded.engines import EmbeddedEngines
 from infra.firebase.credentials import AccessTokens as FcmTokens
 from infra.firebase.push import FcmPusher
+from infra.firebase.sign_in import FirebaseSignIn, SignInUnavailable
 from infra.firebase.transport import Transport as FcmTransport
 from infra.phone.account import Account
 from infra.postgres.accounts import PostgresAccounts
@@ -74,7 +75,7 @@ from server.api.pages import Pages
 from server.api.push import PushApi
 from server.api.reference import Reference
 from server.api.sessions import SessionsApi
-from server.auth import AccessTokens, Authenticator, DevSignIn
+from server.auth import AccessTokens, Authenticator, DevSignIn, FirebaseProvider, SignIn
 from server.consequences import request_follows_call
 from server.desk import Desk
 from server.dev import ADMIN_NAME, DevError, DevOptions, Workshop, kept_secret, run_dev
@@ -172,15 +173,37 @@ async def _open_push(settings: Settings, library: Library, clock: DatabaseClock)
         yield Push(pushers, vapid_key, tuple(loops))
 
 
+@asynccontextmanager
+async def _open_providers(settings: Settings) -> AsyncIterator[Mapping[str, SignIn]]:
+    """The sign-in providers that are switched on, by the contract's name."""
+    providers: dict[str, SignIn] = {"dev": DevSignIn()} if settings.dev_sign_in else {}
+    async with AsyncExitStack() as stack:
+        if settings.firebase_sign_in and settings.firebase_project is not None:
+            emulator = settings.environment == "development"
+            firebase = FirebaseSignIn(settings.firebase_project, settings.firebase_credentials, emulator=emulator)
+            stack.push_async_callback(firebase.close)
+            providers["firebase"] = FirebaseProvider(firebase)
+        yield providers
+
+
 class Node:
     """One node's objects, each built once, from the engines outwards."""
 
-    def __init__(self, settings: Settings, pool: asyncpg.Pool, valkey: Redis, clock: DatabaseClock, push: Push) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        pool: asyncpg.Pool,
+        valkey: Redis,
+        clock: DatabaseClock,
+        push: Push,
+        providers: Mapping[str, SignIn],
+    ) -> None:
         limits = Limits.of(settings)
         library = Library(valkey)
         self.errands = Errands()
         self.clock = clock
         self._push = push
+        self._providers = providers
         self.news = PostgresNews(pool)
         self.presence = PostgresPresence(pool, FRESH)
         self.generation = Generation(library)
@@ -235,12 +258,11 @@ class Node:
             }
         )
 
-    def routes(self, settings: Settings) -> list[Route]:
+    def routes(self) -> list[Route]:
         """Every call of the HTTP API."""
-        providers = {"dev": DevSignIn()} if settings.dev_sign_in else {}
         return [
             *self._health.routes(),
-            *SessionsApi(self.accounts, self.tokens, providers, self._session_ended).routes(),
+            *SessionsApi(self.accounts, self.tokens, self._providers, self._session_ended).routes(),
             *AccountsApi(self.accounts, self.desk.person_changed).routes(),
             *HelpApi(self.desk, self.help_desk).routes(),
             *CallsApi(self.desk).routes(),
@@ -278,8 +300,8 @@ async def open_node(settings: Settings) -> AsyncIterator[web.Application]:
     clock = DatabaseClock(pool)
     try:
         await clock.measure()
-        async with _open_push(settings, Library(valkey), clock) as push:
-            yield _application(settings, Node(settings, pool, valkey, clock, push))
+        async with _open_push(settings, Library(valkey), clock) as push, _open_providers(settings) as providers:
+            yield _application(Node(settings, pool, valkey, clock, push, providers))
     finally:
         await valkey.aclose()
         try:
@@ -288,10 +310,10 @@ async def open_node(settings: Settings) -> AsyncIterator[web.Application]:
             pool.terminate()
 
 
-def _application(settings: Settings, node: Node) -> web.Application:
-    reports = FailureReports((*OUTAGES, CarrierUnavailable, IndexUnavailable))
+def _application(node: Node) -> web.Application:
+    reports = FailureReports((*OUTAGES, CarrierUnavailable, IndexUnavailable, SignInUnavailable))
     app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[reports.middleware])
-    routes = node.routes(settings)
+    routes = node.routes()
     Boundary(node.authenticator, node.limiter).register(app, routes)
     Reference(routes).register(app)
     Pages().register(app)
