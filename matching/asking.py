@@ -11,7 +11,6 @@ from matching.languages import index_language
 from matching.model import Request, RequestState, Tier
 from matching.ports import Herald, IndexUnavailable, Listings, NotFound, RequestBook, VolunteerIndex, WavePlan
 from matching.request_rules import Case, Change, RequestLimits, look, requester_is_there
-from matching.waking import URGENT_WAVES
 from matching.waves import WavePolicy, wave_view
 
 LEASE_S = 2.0
@@ -35,16 +34,16 @@ class AskingLimits:
     """How long someone whose call is over is left in peace."""
 
 
-def _tiers(waves_before: int) -> tuple[Tier, ...]:
-    """In the order in which people are asked."""
-    return (Tier.HOT, Tier.COLD, Tier.IDLE) if waves_before >= URGENT_WAVES else (Tier.HOT, Tier.COLD)
+TIERS = (Tier.HOT, Tier.COLD, Tier.IDLE)
+"""In the order in which people are asked."""
 
 
 class _Search:
     """How far one look has come in finding people."""
 
-    def __init__(self, request: Request, wanted: int) -> None:
+    def __init__(self, request: Request, wanted: int, urgent: bool) -> None:
         self.request = request
+        self.urgent = urgent
         self.wanted = wanted
         self.got = 0
 
@@ -85,6 +84,9 @@ class Asking:
             return 0
         return self._policy.wanted(wave_view(case, now, self._limits.request))
 
+    def _is_urgent(self, case: Case, now: datetime) -> bool:
+        return self._policy.is_urgent(wave_view(case, now, self._limits.request))
+
     def look_rule(self, case: Case, now: datetime) -> Change:
         """The pure rule of a look, with the word whether the request wants people, and when it will want more."""
         change = look(case, now, self._limits.request)
@@ -97,12 +99,12 @@ class Asking:
         wanted = self.wanted(case, now)
         if wanted == 0:
             return 0
-        search = _Search(case.request, wanted)
+        search = _Search(case.request, wanted, self._is_urgent(case, now))
         excluded = await self._book.exclusions(case.request.id)
         ignored = await self._book.let_expire(case.request.id)
         for left_out in (excluded | ignored, excluded) if ignored - excluded else (excluded,):
             # Whoever is there already comes first, in any language of the request: a woken phone takes its time.
-            for tier in _tiers(case.request.wave):
+            for tier in TIERS[: -1 if search.urgent else None]:
                 for language in case.request.languages:
                     await self._ask_in(search, tier, language, left_out, now)
         return search.got
@@ -121,7 +123,7 @@ class Asking:
 
     async def _offer_left(self, search: _Search, language: str, left: list[UUID], now: datetime) -> int:
         hungry = len(left) < search.missing
-        offered = await self._offer(search.request, language, left, now, hungry=hungry)
+        offered = await self._offer(search.request, language, left, now, hungry=hungry, urgent=search.urgent)
         search.offered(offered)
         return offered
 
@@ -167,11 +169,14 @@ class Asking:
             return people
         request = decided.case.request
         tag = next(tag for tag in request.languages if index_language(tag) == language)
-        await self._offer(request, tag, chosen, decided.now, hungry=len(chosen) < wanted)
+        urgent = self._is_urgent(decided.case, decided.now)
+        await self._offer(request, tag, chosen, decided.now, hungry=len(chosen) < wanted, urgent=urgent)
         taken = set(chosen)
         return [person for person in people if person not in taken]
 
-    async def _offer(self, request: Request, language: str, people: list[UUID], now: datetime, *, hungry: bool) -> int:
+    async def _offer(
+        self, request: Request, language: str, people: list[UUID], now: datetime, *, hungry: bool, urgent: bool
+    ) -> int:
         plan = WavePlan(
             request_id=request.id,
             epoch=request.epoch,
@@ -180,6 +185,7 @@ class Asking:
             language=language,
             offer=self._limits.request.offer,
             hungry=hungry,
+            urgent=urgent,
         )
         taken = await self._book.commit_wave(plan)
         await self._settle(people, taken, now)

@@ -125,6 +125,8 @@ class WavePlan:
     offer: timedelta
     hungry: bool
     """Whether more people were wanted than could be drawn."""
+    urgent: bool = True
+    """Whether devices unseen for a month are left in peace."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from matching.model import Offer, OfferOutcome
 from matching.request_rules import Case, RequestLimits, delivery_failed
+from matching.waking import URGENT_WAVES
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,9 @@ class WavePolicy(Protocol):
     def next_wave_at(self, view: WaveView) -> datetime:
         """When time alone will make more people wanted, should nothing else happen."""
 
+    def is_urgent(self, view: WaveView) -> bool:
+        """Whether people asked now must be likely to see it soon: in the first two waves."""
+
 
 @dataclass(frozen=True, slots=True)
 class FixedWaves:
@@ -50,6 +54,9 @@ class FixedWaves:
 
     def next_wave_at(self, view: WaveView) -> datetime:
         return view.waiting_since + self._waves_due(view) * self.interval
+
+    def is_urgent(self, view: WaveView) -> bool:
+        return self._waves_due(view) <= URGENT_WAVES
 
     def _waves_due(self, view: WaveView) -> int:
         return (view.now - view.waiting_since) // self.interval + 1

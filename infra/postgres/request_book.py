@@ -237,6 +237,7 @@ class PostgresRequestBook:
             self._limits.fresh,
             [row["user_id"] for row in hours if may_be_woken(row, now)],
             self._limits.request.delivery,
+            plan.urgent,
         )
         people = tuple(record["person_id"] for record in taken)
         if people:

@@ -14,7 +14,6 @@ from infra.postgres.transactions import retried
 from matching.model import OfferOutcome, Tier, WithdrawReason
 from matching.waking import (
     QUIET_LIFE,
-    URGENT_WAVES,
     DueWake,
     PushOutcome,
     PushResult,
@@ -94,7 +93,7 @@ _ENDS = {PushResult.UNREGISTERED: "forget_value", PushResult.QUARANTINED: "quara
 
 
 def _due_ring(request_id: UUID, offer: asyncpg.Record, values: list[asyncpg.Record], now: datetime) -> DueWake:
-    idle_too = offer["wave"] > URGENT_WAVES or offer["tier"] == Tier.HOT
+    idle_too = not offer["urgent"] or offer["tier"] == Tier.HOT
     wanted = [row for row in values if (idle_too or row["in_use"]) and _is_among(row["id"], offer["push_again"])]
     wake = Wake(WakeType.RING, request_id, offer["epoch"], offer["language"], now, offer["expires_at"])
     return _due(offer, wake, wanted, reached=offer["reached"])

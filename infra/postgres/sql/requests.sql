@@ -74,7 +74,7 @@ RETURNING id
 SELECT user_id, weekly, time_zone FROM availability JOIN users ON id = user_id WHERE user_id = ANY ($1::uuid[])
 
 -- name: wave
--- $10: those of the people whose hours it is. Devices unseen for a month are left in peace in the first two waves.
+-- $10: those of the people whose hours it is. $12: whether devices unseen for a month are left in peace.
 -- A hot person's devices ring when their open app does not answer.
 WITH candidates AS (
     SELECT u.id AS person_id, t.tier
@@ -82,7 +82,7 @@ WITH candidates AS (
          LEFT JOIN availability a ON a.user_id = u.id
     WHERE u.id = ANY ($2::uuid[]) AND u.status = 'active' AND u.role = 'volunteer' AND u.id <> $3
       AND NOT coalesce(a.paused_until > eyeline_now(), a.paused, false)
-      AND (t.tier = 'hot' OR u.id = ANY ($10::uuid[]) AND (t.tier = 'cold' OR t.tier = 'idle' AND $5 > 2))
+      AND (t.tier = 'hot' OR u.id = ANY ($10::uuid[]) AND (t.tier = 'cold' OR t.tier = 'idle' AND NOT $12))
       AND NOT EXISTS (SELECT FROM avoided_pairs p WHERE p.low = least(u.id, $3) AND p.high = greatest(u.id, $3))
       AND NOT EXISTS (SELECT FROM offers o WHERE o.request_id = $1 AND o.person_id = u.id AND o.outcome IS NULL)
     ORDER BY u.id
@@ -93,8 +93,8 @@ WITH candidates AS (
     WHERE busy.until < eyeline_now()
     RETURNING person_id
 )
-INSERT INTO offers (request_id, person_id, epoch, wave, language, offered_at, expires_at, tier, ring_due_at)
-SELECT $1, person_id, $4, $5, $6, $7, $8, tier,
+INSERT INTO offers (request_id, person_id, epoch, wave, language, offered_at, expires_at, tier, urgent, ring_due_at)
+SELECT $1, person_id, $4, $5, $6, $7, $8, tier, $12,
        CASE WHEN EXISTS (SELECT FROM push_values p WHERE p.user_id = person_id AND p.kind IN ('fcm', 'webpush'))
             THEN CASE WHEN tier = 'hot' THEN $7::timestamptz + $11::interval ELSE $7::timestamptz END END
 FROM taken JOIN candidates USING (person_id)

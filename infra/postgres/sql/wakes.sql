@@ -7,7 +7,7 @@ SELECT eyeline_now() AS now FROM requests WHERE id = $1 FOR NO KEY UPDATE
 UPDATE offers SET ring_claimed_until = eyeline_now() + $2::interval, ring_tries = ring_tries + 1
 WHERE request_id = $1 AND outcome IS NULL AND ring_due_at <= eyeline_now() AND expires_at > eyeline_now()
   AND coalesce(ring_claimed_until <= eyeline_now(), true)
-RETURNING person_id, epoch, wave, language, tier, expires_at, ring_tries AS tries, push_again, rung,
+RETURNING person_id, epoch, wave, language, tier, urgent, expires_at, ring_tries AS tries, push_again, rung,
           ring_tries > 1 AND ring_failed_at IS NULL AS reached
 
 -- name: replaced_by_a_later_ring

@@ -132,7 +132,7 @@ def statements(s: dict[str, Any]) -> dict[tuple[str, str], tuple[Any, ...]]:
         ("requests", "lock_busy"): (its_id, people),
         ("requests", "free_offered"): (its_id, people),
         ("requests", "leave_alone"): (people, now),
-        ("requests", "wave"): (its_id, people, requester, 1, 2, "en", now, now, FRESH, people, ten),
+        ("requests", "wave"): (its_id, people, requester, 1, 2, "en", now, now, FRESH, people, ten, True),
         ("requests", "hours"): (people,),
         ("requests", "draw_closed"): ("en", people[:3], 400, FRESH),
         ("wakes", "lock"): (its_id,),

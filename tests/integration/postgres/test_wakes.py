@@ -111,11 +111,10 @@ class TestWhoIsOffered:
         await world.device(asleep)
         assert await world.wave(await world.open(), [asleep, awake]) == (awake.id,)
 
-    async def test_idle_phones_only_from_the_third_wave_on(self, world: World) -> None:
+    async def test_idle_phones_only_when_it_is_not_urgent(self, world: World) -> None:
         idle, request = await world.closed(idle=True), await world.open()
         assert await world.wave(request, [idle]) == ()
-        await world.sql.execute("UPDATE requests SET wave = 2")
-        assert await world.wave(await world.now(request), [idle]) == (idle.id,)
+        assert await world.wave(request, [idle], urgent=False) == (idle.id,)
 
     async def test_nobody_whom_nothing_can_reach(self, world: World) -> None:
         person = await world.volunteer(ready=False)
@@ -175,6 +174,17 @@ class TestRings:
         await node.wake(request.id)
         assert provider.sent == [(WakeType.RING, value)]
         assert not await spent(world, request, person)
+
+    @pytest.mark.parametrize("urgent", [True, False])
+    async def test_a_phone_unseen_for_a_month_is_left_in_peace_while_it_is_urgent(
+        self, world: World, node: Node, provider: Provider, urgent: bool
+    ) -> None:
+        person = await world.closed()
+        await world.device(person, device_id="drawer", idle=True)
+        request = await world.open()
+        await world.wave(request, [person], urgent=urgent)
+        await node.wake(request.id)
+        assert len(provider.sent) == (1 if urgent else 2)
 
     async def test_a_look_is_due_when_a_ring_is(self, world: World) -> None:
         request, (person,) = await world.open(), [await world.volunteer()]

@@ -26,7 +26,6 @@ from matching.ports import (
     WavePlan,
 )
 from matching.request_rules import Case, Change, Progress, RequestLimits, next_look
-from matching.waking import URGENT_WAVES
 from tests.support.fakes.clock import FakeClock
 
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -179,7 +178,9 @@ class FakeRequestBook:
         if (request.state, request.epoch, request.wave) != planned_for or now >= request.deadline:
             return None
         expires_at = min(now + plan.offer, request.deadline)
-        people = tuple(person_id for person_id in sorted(plan.people) if self._may_be_offered(row, person_id))
+        people = tuple(
+            person_id for person_id in sorted(plan.people) if self._may_be_offered(row, person_id, plan.urgent)
+        )
         for person_id in people:
             self.busy[person_id] = Busy(expires_at, request.id)
             self.people[person_id].last_asked = now
@@ -334,11 +335,11 @@ class FakeRequestBook:
             if one.outcome in (OfferOutcome.DECLINED, OfferOutcome.EXPIRED):
                 self.people[one.person_id].not_before = self._clock.now + COOLDOWN
 
-    def _may_be_offered(self, row: Row, person_id: UUID) -> bool:
+    def _may_be_offered(self, row: Row, person_id: UUID, urgent: bool) -> bool:
         one = self.people.get(person_id)
         ringing = any(o.person_id == person_id and o.outcome is None for o in row.offers)
         able = one is not None and one.tier is not None and not one.paused
-        if one is not None and one.tier is Tier.IDLE and row.request.wave < URGENT_WAVES:
+        if one is not None and one.tier is Tier.IDLE and urgent:
             return False
         return able and not ringing and not self._avoided(row, person_id) and self._is_free(person_id)
 

@@ -78,6 +78,10 @@ class TestFixedWaves:
         assert policy.wanted(replace(now, now=due - timedelta(microseconds=1))) == 0
         assert policy.wanted(replace(now, now=due)) > 0
 
+    @pytest.mark.parametrize(("waited_s", "urgent"), [(0, True), (19.9, True), (20, False), (60, False)])
+    def test_the_first_two_are_urgent(self, waited_s: float, urgent: bool) -> None:
+        assert TEN.is_urgent(view(waited_s)) is urgent
+
     @given(views)
     def test_waiting_longer_never_wants_fewer(self, seen: WaveView) -> None:
         later = WaveView(seen.now + seconds(10), seen.waiting_since, seen.asked, seen.spent, seen.open)

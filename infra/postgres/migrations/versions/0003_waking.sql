@@ -25,6 +25,7 @@ END;
 -- values that took one or may have. When the offer is over each of those is told so, quietly.
 ALTER TABLE offers
     ADD COLUMN tier               text NOT NULL DEFAULT 'hot' CHECK (tier IN ('hot', 'cold', 'idle')),
+    ADD COLUMN urgent             boolean NOT NULL DEFAULT true,  -- devices unseen for a month are left in peace
     ADD COLUMN ring_due_at        timestamptz,
     ADD COLUMN ring_claimed_until timestamptz,
     ADD COLUMN ring_tries         smallint NOT NULL DEFAULT 0,
