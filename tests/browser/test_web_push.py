@@ -97,6 +97,18 @@ class Browser:
         assert isinstance(shown, dict)
         return shown
 
+    async def wake(self, data: str) -> None:
+        """The worker sleeps, as it does after half a minute, and the push starts it again."""
+        place = {"origin": self._url, "registrationId": await self.registration()}
+        await self._elsewhere.send("ServiceWorker.stopAllWorkers")
+        await self._runs("stopped")
+        await self._elsewhere.send("ServiceWorker.deliverPushMessage", {**place, "data": data})
+        await self._runs("running")
+
+    async def _runs(self, status: str) -> None:
+        async with asyncio.timeout(WITHIN_S), self._heard:
+            await self._heard.wait_for(lambda: {v["runningStatus"] for v in self._versions.values()} == {status})
+
     async def rings(self, data: str) -> dict[str, Any]:
         return _is_said(await self.deliver(data), "ring title", silent=False)
 
@@ -303,6 +315,21 @@ class TestPushes:
         assert (end["body"], end["tag"], end["labels"]) == ("answered body", str(REQUEST), [])
         assert not end["renotify"]
         assert not end["requireInteraction"]
+
+    async def test_a_push_starts_the_worker(self, url: str, vera: Person, vera_s_browser: Browser) -> None:
+        await vera.page.close()
+        await vera_s_browser.wake(push(RING))
+        page = await vera_s_browser.context.new_page()
+        await page.goto(url)
+        assert await page.evaluate(page_scripts.RUNG, PATIENCE_MS) == ["ring title"]
+
+    async def test_a_new_address_is_told_to_the_server(
+        self, place: Installation, vera: Person, vera_s_browser: Browser
+    ) -> None:
+        await vera.page.close()
+        await (await vera_s_browser.worker()).evaluate(page_scripts.CHANGE_SUBSCRIPTION)
+        stored = await query(place, "SELECT string_agg(value, ' ') FROM push_values")
+        assert stored == "https://updates.push.services.mozilla.com/wpush/v2/new"
 
     async def test_a_ring_that_ran_out_on_its_way_is_told_quietly(self, vera: Person, vera_s_browser: Browser) -> None:
         late = await vera_s_browser.says(push(RING, lives_s=-1), "missed title")

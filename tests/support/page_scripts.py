@@ -168,6 +168,21 @@ async ({ times, withinMs }) => {
 }
 """
 
+# On a page: the titles of all notifications, a moment after a worker that cannot be asked itself noted a ring.
+RUNG = """
+async (withinMs) => {
+  const { kept } = await import("/static/lib/kept.js");
+  const until = performance.now() + withinMs;
+  while (!(await kept("rings"))?.length) {
+    if (performance.now() > until) throw new Error("no ring was noted");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const registration = await navigator.serviceWorker.getRegistration("/");
+  return (await registration.getNotifications()).map(({ title }) => title);
+}
+"""
+
 # In a service worker: how many notifications there are, when it is so many or the time is over.
 COUNT_SHOWN = """
 async ({ count, withinMs }) => {
@@ -195,6 +210,22 @@ async (action) => {
   self.dispatchEvent(event);
   await Promise.all(work);
   return opened;
+}
+"""
+
+# In a service worker: the push service gave this browser another address.
+CHANGE_SUBSCRIPTION = """
+async () => {
+  const endpoint = "https://updates.push.services.mozilla.com/wpush/v2/new";
+  const keys = { p256dh: btoa(String.fromCharCode(4, ...new Array(64).fill(9))).slice(0, 87), auth: "A".repeat(22) };
+  const work = [];
+  const event = Object.assign(new Event("pushsubscriptionchange"), {
+    oldSubscription: null,
+    newSubscription: { endpoint, toJSON: () => ({ endpoint, keys }) },
+    waitUntil: (promise) => work.push(promise),
+  });
+  self.dispatchEvent(event);
+  await Promise.all(work);
 }
 """
 
