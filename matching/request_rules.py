@@ -106,6 +106,7 @@ class Case:
     requester_seen_at: datetime
     hungry: bool = True
     progress: Progress | None = None
+    requester_suspended: bool = False
 
     @property
     def open_offers(self) -> tuple[Offer, ...]:
@@ -150,10 +151,13 @@ def _withdraw_all(case: Case, reason: WithdrawReason) -> tuple[Offer, ...]:
 
 
 def look(case: Case, now: datetime, limits: RequestLimits) -> Change:
-    """What time alone decides for a waiting request: gone requester, deadline, offers that ran out."""
+    """What is due for a waiting request: a requester suspended or gone, the deadline, offers that ran out."""
     request = case.request
     if request.state is not RequestState.WAITING:
         return Change(request)
+    if case.requester_suspended:
+        ended = step(request, Event.FAILED, now, limits)
+        return Change(ended, _withdraw_all(case, WithdrawReason.REQUEST_ENDED))
     if now - case.requester_seen_at >= limits.unseen_failed:
         ended = step(request, Event.REQUESTER_GONE, now, limits)
         return Change(ended, _withdraw_all(case, WithdrawReason.REQUEST_ENDED))
@@ -182,6 +186,13 @@ def decline(case: Case, person_id: UUID, epoch: int) -> Change:
         if offer.person_id == person_id and offer.epoch == epoch
     )
     return Change(case.request, declined, hungry=True if declined else None)
+
+
+def withdraw_from(case: Case, person_id: UUID) -> Change:
+    """This volunteer may not answer any more."""
+    mine = [offer for offer in case.open_offers if offer.person_id == person_id]
+    over = tuple(_ending(offer, OfferOutcome.WITHDRAWN, WithdrawReason.UNAVAILABLE) for offer in mine)
+    return Change(case.request, over, hungry=True if over else None)
 
 
 @dataclass(frozen=True, slots=True)

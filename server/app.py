@@ -43,6 +43,7 @@ from infra.postgres.news import PostgresNews
 from infra.postgres.pool import OUTAGES, open_pool
 from infra.postgres.presence import PostgresPresence
 from infra.postgres.request_book import BookLimits, PostgresRequestBook
+from infra.postgres.suspensions import PostgresSuspensions
 from infra.postgres.wakes import PostgresWakes
 from infra.valkey.answers import ValkeyAnswers
 from infra.valkey.checks import valkey_answers
@@ -71,6 +72,7 @@ from server.api.admin import AdminApi, AdminSockets
 from server.api.calls import CallsApi
 from server.api.health import HealthApi
 from server.api.help import HelpApi
+from server.api.moderation import ModerationApi
 from server.api.pages import Pages
 from server.api.push import PushApi
 from server.api.reference import Reference
@@ -89,7 +91,7 @@ from server.routing import BODY_BYTES_MAX, Boundary, Route
 from server.settings import Settings
 from server.socket.endpoint import PATH, SocketEndpoint
 from server.socket.frames import Frames
-from server.socket.hub import SESSION_ENDED, SESSION_SILENT, Hub
+from server.socket.hub import SESSION_ENDED, SESSION_SILENT, SESSION_SUSPENDED, Hub
 from server.socket.reading import Services
 from server.socket.rules import SocketRules
 from server.tasks import Errands, lasting
@@ -210,6 +212,7 @@ class Node:
         self.mailboxes = ValkeyMailboxes(valkey, library)
         self.index = ValkeyIndex(library)
         self.accounts = PostgresAccounts(pool)
+        self.suspensions = PostgresSuspensions(pool)
         self.limiter = ValkeyLimits(library)
         book = PostgresRequestBook(pool, limits.book)
         listings = PostgresListings(pool, FRESH)
@@ -244,7 +247,7 @@ class Node:
         self.hub = Hub(self.mailboxes, frames, self.clock, rules)
         services = Services(frames, ValkeyAnswers(valkey, library), self.authenticator, self.clock, rules)
         self.sockets = SocketEndpoint(self.hub, services, settings.origins)
-        self.rounds = Rounds(self.desk, self.presence, partial(self._close_socket, SESSION_SILENT))
+        self.rounds = Rounds(self.desk, self.presence, partial(self._close_socket, SESSION_SILENT), self._close_ended)
         self.rebirth = Rebirth(self.generation, self.hub, book, self.index, listings)
         self.feed = AdminFeed(PostgresFigures(pool), self.index)
         self.admin_sockets = AdminSockets(self.feed, self.authenticator, settings.origins)
@@ -268,6 +271,7 @@ class Node:
             *CallsApi(self.desk).routes(),
             *PushApi(self._push.vapid_key).routes(),
             *AdminApi(self.feed).routes(),
+            *ModerationApi(self.suspensions, self._suspended).routes(),
         ]
 
     def _wake_soon(self, request_id: UUID) -> None:
@@ -276,6 +280,14 @@ class Node:
 
     async def _session_ended(self, session_id: UUID) -> None:
         self._close_socket(SESSION_ENDED, session_id)
+
+    async def _suspended(self, person_id: UUID, sessions: Sequence[UUID]) -> None:
+        for session_id in sessions:
+            self._close_socket(SESSION_SUSPENDED, session_id)
+        await self.desk.suspended(person_id)
+
+    def _close_ended(self, session_id: UUID, suspended: bool) -> None:
+        self._close_socket(SESSION_SUSPENDED if suspended else SESSION_ENDED, session_id)
 
     def _close_socket(self, why: bytes, session_id: UUID) -> None:
         """Whoever holds the session's socket closes it; soon, because why is committed, with Valkey or without."""
@@ -382,6 +394,29 @@ async def grant(database_url: str, who: str, role: AdminRole) -> bool:
     pool = await open_pool(database_url, 1, application_name="eyeline admin")
     try:
         return await PostgresAccounts(pool).grant(who, role) is not None
+    finally:
+        await asyncio.wait_for(pool.close(), timeout=CLOSE_S)
+
+
+async def suspend(database_url: str, who: str, reason: str | None) -> bool:
+    """Suspend the person with this id or dev sign-in name; False when there is none.
+
+    Nodes close their sockets when they next write down who they saw, and end their call at its next look.
+    """
+    pool = await open_pool(database_url, 1, application_name="eyeline admin")
+    try:
+        user_id = await PostgresAccounts(pool).find(who)
+        return user_id is not None and await PostgresSuspensions(pool).suspend(user_id, None, reason) is not None
+    finally:
+        await asyncio.wait_for(pool.close(), timeout=CLOSE_S)
+
+
+async def restore(database_url: str, who: str) -> bool:
+    """Lift a suspension, and what kept their devices out; False when nobody of this name or id is suspended."""
+    pool = await open_pool(database_url, 1, application_name="eyeline admin")
+    try:
+        user_id = await PostgresAccounts(pool).find(who)
+        return user_id is not None and await PostgresSuspensions(pool).restore(user_id)
     finally:
         await asyncio.wait_for(pool.close(), timeout=CLOSE_S)
 

@@ -120,7 +120,7 @@ def call(
 
 @main.group()
 def admin() -> None:
-    """Who may see and do what on the admin page."""
+    """Who may do what on the admin page, and who may not come in at all."""
 
 
 @admin.command()
@@ -133,6 +133,31 @@ def grant(who: str, role: Literal["observer", "moderator", "owner"]) -> None:
     if not _with_database(app.grant(_database_url(), who, role), app.FAILURES):
         raise Failure(f"nobody by the name or id {who} has signed in yet")
     click.echo(f"{who} is now {role}.")
+
+
+@admin.command()
+@click.argument("who", metavar="NAME-OR-ID")
+@click.option("--reason", help="For moderators: why, at most 500 characters.")
+def suspend(who: str, reason: str | None) -> None:
+    """End all sessions of a person and keep them out, also under new accounts on their devices."""
+    from server import app
+
+    if reason is not None and not 1 <= len(reason) <= 500:
+        raise Failure("--reason takes 1 to 500 characters")
+    if not _with_database(app.suspend(_database_url(), who, reason), app.FAILURES):
+        raise Failure(f"nobody by the name or id {who} has signed in yet")
+    click.echo(f"{who} is suspended.")
+
+
+@admin.command()
+@click.argument("who", metavar="NAME-OR-ID")
+def restore(who: str) -> None:
+    """Lift a suspension; they sign in anew."""
+    from server import app
+
+    if not _with_database(app.restore(_database_url(), who), app.FAILURES):
+        raise Failure(f"nobody by the name or id {who} is suspended")
+    click.echo(f"{who} may sign in again.")
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

@@ -136,6 +136,18 @@ class Desk:
         if request_id is not None:
             self.look_soon(request_id)
 
+    async def suspended(self, person_id: UUID) -> None:
+        """What is going on with them ends; what of this is lost, looks do: they know who is suspended."""
+        call = await self.switchboard.live_of_person(person_id)
+        if call is not None:
+            await self.switchboard.look(call.id)
+        request = await self._book.current(person_id)
+        if request is not None:
+            await self.look(request.id)
+        for request_id in await self.help_desk.withdraw_from(person_id):
+            self.look_soon(request_id)
+        await self.help_desk.person_changed(person_id)
+
     # -- the call -----------------------------------------------------------------------------------------------------
 
     def call_view_of(self, call: Call, side: Side) -> CallView:

@@ -123,6 +123,12 @@ class DeviceChange(msgspec.Struct, frozen=True, kw_only=True):
     push: Annotated[list[PushValue], Meta(max_length=PUSH_VALUES_MAX)] = []
 
 
+class SuspendBody(msgspec.Struct, frozen=True, kw_only=True):
+    """`reason` is for moderators; it is shown to nobody else and never logged."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
+
+
 class PushKeyReply(msgspec.Struct, frozen=True):
     """RFC 8292: whoever subscribes with this key can be woken by us and by nobody else."""
 

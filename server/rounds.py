@@ -40,7 +40,8 @@ RELIST_EVERY_S = 20.0
 class Presence(Protocol):
     """Sightings of sessions, written in batches."""
 
-    async def flush(self) -> None: ...
+    async def flush(self) -> list[tuple[UUID, bool]]:
+        """Sessions seen although they have ended, and whether their person is suspended."""
 
     async def forget_silent(self) -> list[tuple[UUID, UUID]]: ...
 
@@ -72,13 +73,18 @@ class Rounds:
         desk: Desk,
         presence: Presence,
         close_silent: Callable[[UUID], object],
+        close_ended: Callable[[UUID, bool], object],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`close_silent`: have the socket of a session closed, should any node hold one; must not wait."""
+        """Both have the socket of a session closed, should any node hold one, and must not wait.
+
+        `close_ended`: the session, and whether its person is suspended.
+        """
         self._desk = desk
         self._presence = presence
         self._close_silent = close_silent
+        self._close_ended = close_ended
         self._clock = clock
         self._written_at = self._steady_since = clock()
 
@@ -131,8 +137,12 @@ class Rounds:
             return
 
     async def write_sightings(self) -> None:
-        """Write down who was seen, and notice when that could not be done for a while."""
-        await self._presence.flush()
+        """Write down who was seen, and notice when that could not be done for a while.
+
+        A socket whose session has ended is closed, should the word of that have been lost.
+        """
+        for session_id, suspended in await self._presence.flush():
+            self._close_ended(session_id, suspended)
         now = self._clock()
         if now - self._written_at > 2 * SIGHTINGS_EVERY_S:
             self._steady_since = now

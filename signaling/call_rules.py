@@ -168,9 +168,12 @@ def back(call: Call, side: Side, now: datetime) -> Call:
 
 
 def look(call: Call, now: datetime, limits: CallLimits) -> Call:
-    """What time alone decides: a call that never connected, one broken beyond its grace, and sides that vanished."""
+    """What time decides, a call that never connected, one broken beyond its grace, sides that vanished; and what was
+    decided about its people."""
     if call.state is _ENDED:
         return call
+    if (side := next((side for side in Side if call.end(side).suspended), None)) is not None:
+        return end(call, EndReason.SUSPENDED, side, now)
     if call.state is _CONNECTING:
         return end(call, EndReason.NEVER_CONNECTED, None, now) if now >= call.connect_by else call
     since = call.reconnecting_since

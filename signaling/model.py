@@ -72,6 +72,7 @@ class End:
     """When the session was last seen at all, by any node."""
     owner_epoch: int = 0
     """Of the last owner of the session's mailbox that had its socket."""
+    suspended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

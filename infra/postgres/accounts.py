@@ -13,6 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from infra.postgres.queries import queries
+from infra.postgres.suspensions import suspend_if_banned
 from matching.languages import index_languages
 
 REUSE_GRACE = timedelta(seconds=60)
@@ -105,6 +106,8 @@ class PostgresAccounts:
         async with self._transaction() as connection:
             user_id = await connection.fetchval(self._sql["identity_of"], provider, subject)
             await connection.execute(self._sql["make_person"], user_id, display_name)
+            # Before the session: whoever is suspended may still sign in, to read that they are.
+            await suspend_if_banned(connection, user_id, [("device", device_id)])
             session_id: UUID = await connection.fetchval(self._sql["open_session"], user_id, device_id, platform)
             await connection.execute(self._sql["keep_refresh_token"], refresh_hash, session_id, None)
         return session_id
@@ -173,12 +176,17 @@ class PostgresAccounts:
             for kind, value in sorted(push):
                 keys = push[kind, value]
                 await connection.execute(self._sql["put_push_value"], kind, value, keys, user_id, device_id)
+            await suspend_if_banned(connection, user_id, sorted(push))
 
     async def delete_device(self, user_id: UUID, device_id: str) -> bool:
         return await self._pool.fetchval(self._sql["delete_device"], user_id, device_id) is not None
 
+    async def find(self, who: str) -> UUID | None:
+        """The person with this id or name of a `dev` sign-in; an id is not looked up."""
+        return _uuid(who) or await self._pool.fetchval(self._sql["user_by_dev_name"], who)
+
     async def grant(self, who: str, role: AdminRole) -> UUID | None:
-        user_id = _uuid(who) or await self._pool.fetchval(self._sql["user_by_dev_name"], who)
+        user_id = await self.find(who)
         granted: UUID | None = await self._pool.fetchval(self._sql["grant"], user_id, role)
         return granted
 

@@ -30,22 +30,28 @@ class PostgresPresence:
         """The session showed itself now. Bounded by the number of this node's sessions."""
         self._sighted.add(session_id)
 
-    async def flush(self) -> None:
+    async def flush(self) -> list[tuple[UUID, bool]]:
         """Write the sightings; those not written because Postgres failed are kept for the next time.
 
-        Something is written also when nobody was seen: a flush that succeeds says that sightings can be written.
+        Something is written also when nobody was seen: a flush that succeeds says that sightings can be written. Gives
+        sessions that were seen although they have ended, and whether their person is suspended.
         """
+        over: list[tuple[UUID, bool]] = []
         while True:
             some = sorted(self._sighted)[:BATCH]
-            await self._sighting(some)
+            over += await self._sighting(some)
             self._sighted.difference_update(some)
             if not self._sighted:
-                return
+                return over
 
-    async def _sighting(self, sessions: Collection[UUID]) -> None:
+    async def _sighting(self, sessions: Collection[UUID]) -> list[tuple[UUID, bool]]:
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute("SET LOCAL synchronous_commit = off")
-            await connection.execute(_SQL["seen"], sessions)
+            status: str = await connection.execute(_SQL["seen"], sessions)
+            if int(status.split()[-1]) == len(sessions):
+                return []
+            rows = await connection.fetch(_SQL["seen_though_over"], sessions)
+            return [(row["id"], row["suspended"]) for row in rows]
 
     async def attach(self, session_id: UUID, owner_epoch: int) -> None:
         """The session's socket is here, under this owner epoch of its mailbox."""

@@ -133,7 +133,7 @@ class PostgresRequestBook:
             raise NotFound
         offers = await connection.fetch(_SQL["offers_of_case"], request_id, row["epoch"])
         facts = await connection.fetchrow(_SQL["facts"], row["requester_id"])
-        return case_of(row, offers, facts["requester_seen_at"]), facts["now"], row["next_look_at"]
+        return case_of(row, offers, facts), facts["now"], row["next_look_at"]
 
     async def _decide(self, connection: asyncpg.Connection, request_id: UUID, rule: Rule) -> Decided:
         case, now, due = await self._load(connection, request_id)

@@ -82,7 +82,7 @@ def _ring_at(row: asyncpg.Record) -> datetime | None:
     return due if due is None or claimed is None else max(due, claimed)
 
 
-def case_of(row: asyncpg.Record, offers: list[asyncpg.Record], requester_seen_at: datetime | None) -> Case:
+def case_of(row: asyncpg.Record, offers: list[asyncpg.Record], facts: asyncpg.Record) -> Case:
     """A locked row of `requests` with its offers; one without any live session was last seen when they asked."""
     progress = None
     if row["progress_at"] is not None:
@@ -90,7 +90,8 @@ def case_of(row: asyncpg.Record, offers: list[asyncpg.Record], requester_seen_at
     return Case(
         request=request_of(row),
         offers=tuple(map(offer_of, offers)),
-        requester_seen_at=requester_seen_at or row["created_at"],
+        requester_seen_at=facts["requester_seen_at"] or row["created_at"],
+        requester_suspended=facts["requester_suspended"],
         hungry=row["hungry"],
         progress=progress,
     )
@@ -107,6 +108,7 @@ def call_of(row: asyncpg.Record) -> Call:
             away_since=row[f"{side}_away_since"],
             seen_at=row[f"{side}_seen_at"],
             owner_epoch=row[f"{side}_owner_epoch"],
+            suspended=row[f"{side}_suspended"],
         )
 
     return Call(

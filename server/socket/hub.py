@@ -32,9 +32,14 @@ RESETS_AT_ONCE = 32
 Work = Callable[[], Awaitable[None]]
 
 SESSION_ENDED = b'{"type":"session_ended"}'
+SESSION_SUSPENDED = b'{"type":"session_suspended"}'
 SESSION_SILENT = b'{"type":"session_silent"}'
 """From node to node, never to a client: whoever holds the socket of this session closes it."""
-_CLOSES = {SESSION_ENDED: Close.UNAUTHORIZED, SESSION_SILENT: Close.GOING_AWAY}
+_CLOSES = {
+    SESSION_ENDED: Close.UNAUTHORIZED,
+    SESSION_SUSPENDED: Close.SUSPENDED,
+    SESSION_SILENT: Close.GOING_AWAY,
+}
 
 _log = structlog.get_logger()
 

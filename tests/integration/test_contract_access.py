@@ -136,6 +136,11 @@ class TestWhoseItIs:
             reply = await world.call("GET /v1/admin/queue", token=world.people[person].token)
         reply.refuses(403, "not_allowed")
 
+    async def test_calls_of_a_moderator(self, world: World) -> None:
+        async with world.outside.nothing_changes():
+            reply = await world.call("POST /v1/admin/users/{id}/suspend", token=world.people["observer"].token)
+        reply.refuses(403, "not_allowed")
+
     @pytest.mark.parametrize("name", [name for name in CASES if "{" in name and not name.startswith("PUT")])
     async def test_things_of_somebody_else(self, world: World, name: str) -> None:
         case = CASES[name]

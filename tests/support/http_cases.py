@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from uuid import UUID
 
-Who = Literal["anybody", "person", "requester", "volunteer", "observer"]
+Who = Literal["anybody", "person", "requester", "volunteer", "observer", "moderator"]
 LONG = "x" * 10_000
 SOME_ID = UUID(int=7, version=4)
 
@@ -224,6 +224,14 @@ CASES: dict[str, Case] = {
     ),
     "POST /v1/calls/{id}/avoid": Case(path="/v1/calls/{call}/avoid", others=IDS),
     "GET /v1/admin/queue": Case("observer"),
+    "POST /v1/admin/users/{id}/suspend": Case(
+        "moderator",
+        "/v1/admin/users/{user}/suspend",
+        body={"reason": "Quokka"},
+        wrong=text("reason", "x" * 501, null=True),
+        foreign=(403, "not_allowed"),
+        others=IDS,
+    ),
     "GET /livez": Case("anybody"),
     "GET /readyz": Case("anybody"),
     "GET /metrics": Case("anybody"),

@@ -71,11 +71,13 @@ async def living_world(engines: Engines) -> AsyncIterator[World]:
             ("requester", "requester"),
             ("volunteer", "volunteer"),
             ("observer", None),
+            ("moderator", None),
         ):
             people[name] = await outside.sign_in(name, role, *([language] if role else []))
-        await outside.database.execute(
-            "UPDATE users SET admin_roles = '{observer}' WHERE id = $1", people["observer"].user_id
-        )
+        for role in ("observer", "moderator"):
+            await outside.database.execute(
+                "UPDATE users SET admin_roles = ARRAY[$2::text] WHERE id = $1", people[role].user_id, role
+            )
         asked = await stack.enter_async_context(outside.phone("asked", "volunteer", language))
         await asked.ready()
         waiting = await stack.enter_async_context(outside.phone("waiting", "requester", language))
@@ -83,7 +85,9 @@ async def living_world(engines: Engines) -> AsyncIterator[World]:
         await asked.next_offer()
         people |= {"asked": someone_of(asked), "waiting": someone_of(waiting)}
         things = {"request": request, "call": call, "session": people["nobody"].session_id, "device": f"{MARK}-unknown"}
+        things["user"] = people["nobody"].user_id
         foreign = {"request": request, "call": other_call, "session": people["waiting"].session_id}
+        foreign["user"] = people["waiting"].user_id
         device = f"{MARK}-foreign"
         put = await outside.call(
             "PUT", f"/v1/me/devices/{device}", {"platform": "web"}, token=people["volunteer"].token

@@ -62,9 +62,12 @@ class Sightings:
         self.silent = (uuid4(), uuid4())
         self.away = False
 
-    async def flush(self) -> None:
+        self.over: list[tuple[UUID, bool]] = []
+
+    async def flush(self) -> list[tuple[UUID, bool]]:
         if self.away:
             raise ConnectionError
+        return self.over
 
     async def forget_silent(self) -> list[tuple[UUID, UUID]]:
         return [self.silent]
@@ -78,14 +81,14 @@ class TestLooks:
         desk = Desk(list(requests))
         desk.broken = {requests[0]}
         with pytest.raises(RuntimeError):
-            await Rounds(cast(Any, desk), Sightings(), print).look_at_due()
+            await Rounds(cast(Any, desk), Sightings(), print, print).look_at_due()
         assert desk.looked == requests[1:]
 
     async def test_some_that_wait_hold_up_no_others(self) -> None:
         requests = [uuid4() for _ in range(LOOKS_PER_ROUND)]
         desk = Desk(list(requests))
         desk.stuck = set(requests[: LOOKS_AT_ONCE - 1])
-        looking = asyncio.create_task(Rounds(cast(Any, desk), Sightings(), print).look_at_due())
+        looking = asyncio.create_task(Rounds(cast(Any, desk), Sightings(), print, print).look_at_due())
         async with asyncio.timeout(5):
             await desk.looked_at(len(requests) - len(desk.stuck))
         looking.cancel()
@@ -96,11 +99,20 @@ class TestSweeps:
     async def test_who_wakes_is_at_once_there_for_what_waits_but_not_a_whole_morning_of_them(self) -> None:
         desk = Desk([])
         people = [uuid4() for _ in range(2 * WOKEN_SERVED)]
-        node = Rounds(cast(Any, desk), Sightings(), lambda _: None)
+        node = Rounds(cast(Any, desk), Sightings(), lambda _: None, print)
         for some in (people[:1], people[1:]):
             desk.asleep = list(some)
             await node.sweep()
         assert desk.awake == people[: 1 + WOKEN_SERVED]
+
+
+class TestEndedSessions:
+    async def test_a_socket_that_outlived_its_session_is_closed_and_told_why(self) -> None:
+        sightings, closed = Sightings(), list[tuple[UUID, bool]]()
+        sightings.over = [(uuid4(), True), (uuid4(), False)]
+        node = Rounds(cast(Any, Desk([])), sightings, print, lambda *which: closed.append(which))
+        await node.write_sightings()
+        assert closed == sightings.over
 
 
 class Clock:
@@ -116,7 +128,7 @@ class Clock:
 class TestSilence:
     async def test_who_is_silent_is_not_hot_and_their_socket_is_closed_wherever_it_is(self) -> None:
         desk, sightings, closed, clock = Desk([]), Sightings(), list[UUID](), Clock()
-        node = Rounds(cast(Any, desk), sightings, closed.append, clock=clock)
+        node = Rounds(cast(Any, desk), sightings, closed.append, print, clock=clock)
         await self._go_on(node, clock, 30)
         await node.forget_silent()
         assert desk.changed == [sightings.silent[1]]
@@ -124,7 +136,7 @@ class TestSilence:
 
     async def test_nobody_is_judged_while_sightings_cannot_be_written_nor_soon_after(self) -> None:
         desk, sightings, clock = Desk([]), Sightings(), Clock()
-        node = Rounds(cast(Any, desk), sightings, print, clock=clock)
+        node = Rounds(cast(Any, desk), sightings, print, print, clock=clock)
         await self._go_on(node, clock, 30)
         sightings.away = True
         clock.now += 60

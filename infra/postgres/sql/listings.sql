@@ -40,6 +40,10 @@ UPDATE sessions SET ready = false WHERE id = $1 AND owner_epoch <= $2
 -- name: seen
 UPDATE sessions SET seen_at = eyeline_now() WHERE id = ANY ($1::uuid[]) AND ended_at IS NULL
 
+-- name: seen_though_over
+SELECT s.id, u.status = 'suspended' AS suspended FROM sessions s JOIN users u ON u.id = s.user_id
+WHERE s.id = ANY ($1::uuid[]) AND s.ended_at IS NOT NULL
+
 -- name: forget_silent
 UPDATE sessions SET ready = false
 WHERE id = ANY (ARRAY (SELECT id FROM sessions WHERE ready AND ended_at IS NULL

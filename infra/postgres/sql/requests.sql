@@ -29,7 +29,7 @@ SELECT * FROM requests WHERE requester_id = $1 AND state <> 'ended'
 SELECT * FROM requests WHERE id = $1 FOR UPDATE
 
 -- name: facts
-SELECT eyeline_now() AS now,
+SELECT eyeline_now() AS now, (SELECT status = 'suspended' FROM users WHERE id = $1) AS requester_suspended,
        (SELECT max(seen_at) FROM sessions WHERE user_id = $1 AND ended_at IS NULL) AS requester_seen_at
 
 -- name: offers_of_case
@@ -55,7 +55,7 @@ DELETE FROM busy WHERE request_id = $1 AND what = 'offer' AND person_id = ANY ($
 
 -- name: take_for_call
 INSERT INTO busy (person_id, until, request_id, what)
-SELECT person_id, 'infinity', $1, 'call' FROM unnest($2::uuid[]) AS p (person_id) ORDER BY person_id
+SELECT u.id, 'infinity', $1, 'call' FROM users u WHERE u.id = ANY ($2::uuid[]) AND u.status <> 'suspended' ORDER BY u.id
 ON CONFLICT (person_id) DO UPDATE SET until = excluded.until, request_id = excluded.request_id, what = excluded.what
 WHERE busy.until < eyeline_now() OR busy.request_id = excluded.request_id
 RETURNING person_id

@@ -1,0 +1,64 @@
+"""Suspends people, for good or until somebody lifts it, and whoever comes back with the same device or push value."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from uuid import UUID
+
+import asyncpg
+
+from infra.postgres.queries import queries
+from infra.postgres.transactions import retried
+
+_SQL = queries("suspensions")
+
+
+class PostgresSuspensions:
+    """One method, one transaction: the server's `Suspensions` port."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def admin_roles(self, user_id: UUID) -> tuple[str, ...] | None:
+        roles = await self._pool.fetchval(_SQL["roles"], user_id)
+        return None if roles is None else tuple(roles)
+
+    async def suspend(self, user_id: UUID, by: UUID | None, reason: str | None) -> list[UUID] | None:
+        return await retried(self._pool, lambda connection: suspend(connection, user_id, by=by, reason=reason))
+
+    async def restore(self, user_id: UUID) -> bool:
+        return await retried(self._pool, lambda connection: _restore(connection, user_id))
+
+
+async def suspend(
+    connection: asyncpg.Connection,
+    user_id: UUID,
+    *,
+    by: UUID | None = None,
+    reason: str | None = None,
+    follows: UUID | None = None,
+) -> list[UUID] | None:
+    """Within a transaction: the sessions that ended by it; None when there is no such person."""
+    if await connection.fetchval(_SQL["mark"], user_id) is None:
+        return None
+    await connection.execute(_SQL["record"], user_id, by, reason, follows)
+    for step in ("ban_devices", "ban_values", "forget_values"):
+        await connection.execute(_SQL[step], user_id)
+    return [row["id"] for row in await connection.fetch(_SQL["end_sessions"], user_id)]
+
+
+async def suspend_if_banned(connection: asyncpg.Connection, user_id: UUID, shown: Collection[tuple[str, str]]) -> bool:
+    """Within a transaction: suspend whoever shows what a suspended person used, (`device`, id) or (push kind, value)."""
+    whats, values = [what for what, _ in shown], [value for _, value in shown]
+    follows = await connection.fetchval(_SQL["ban_of"], whats, values)
+    if follows is None:
+        return False
+    await suspend(connection, user_id, follows=follows)
+    return True
+
+
+async def _restore(connection: asyncpg.Connection, user_id: UUID) -> bool:
+    lifted = await connection.fetchval(_SQL["lift"], user_id)
+    if lifted is not None:
+        await connection.execute(_SQL["forget_bans"], lifted)
+    return await connection.fetchval(_SQL["unmark"], user_id) is not None
