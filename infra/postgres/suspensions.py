@@ -48,7 +48,7 @@ async def suspend(
 
 
 async def suspend_if_banned(connection: asyncpg.Connection, user_id: UUID, shown: Collection[tuple[str, str]]) -> bool:
-    """Within a transaction: suspend whoever shows what a suspended person used, (`device`, id) or (push kind, value)."""
+    """Within a transaction: suspend who shows what a suspended person used: (`device`, id), (kind, push value)."""
     whats, values = [what for what, _ in shown], [value for _, value in shown]
     follows = await connection.fetchval(_SQL["ban_of"], whats, values)
     if follows is None:

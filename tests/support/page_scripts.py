@@ -135,6 +135,15 @@ SUBSCRIPTIONS = """
 }
 """
 
+# After `SUBSCRIPTIONS`: every subscription is this one.
+SUBSCRIBED_AS = """
+PushManager.prototype.subscribe = async ({ applicationServerKey }) => {
+  const made = { ...SUBSCRIPTION, serverKey: Array.from(applicationServerKey) };
+  localStorage.setItem("test.subscription", JSON.stringify(made));
+  return PushManager.prototype.getSubscription();
+};
+"""
+
 # In a service worker: counts what it shows from now on; gives how much so far.
 COUNT_SHOWING = """
 () => {
