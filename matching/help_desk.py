@@ -35,6 +35,10 @@ HOLD_IN_CALL_S = 60.0
 """How long the index leaves someone in a call alone before it tries again; the call's end frees them sooner."""
 
 
+LISTING_LOCKS = 64
+"""Strangers who share one wait for each other a moment now and then."""
+
+
 class Refusal(StrEnum):
     """Why an accept did not win (the contract's codes)."""
 
@@ -71,6 +75,7 @@ class HelpDesk:
         self._listings = listings
         self._herald = herald
         self._limits = limits
+        self._listing_anew = [asyncio.Lock() for _ in range(LISTING_LOCKS)]
         self._asking = Asking(book, index, listings, herald, policy, limits)
 
     # -- the requester ------------------------------------------------------------------------------------------------
@@ -133,15 +138,17 @@ class HelpDesk:
 
     async def person_changed(self, person_id: UUID) -> None:
         """Languages, hours, readiness or standing changed: list the person anew, or not at all."""
-        listings = await self._listings.of([person_id])
-        now = (await self._book.now()).timestamp()
-        try:
-            if listings:
-                await self._index.put(listings, now)
-            else:
-                await self._index.remove([person_id])
-        except IndexUnavailable:
-            return
+        # One after the other: of two at once, the one that read first could write last, and what was true before.
+        async with self._listing_anew[person_id.int % LISTING_LOCKS]:
+            listings = await self._listings.of([person_id])
+            now = (await self._book.now()).timestamp()
+            try:
+                if listings:
+                    await self._index.put(listings, now)
+                else:
+                    await self._index.remove([person_id])
+            except IndexUnavailable:
+                return
 
     async def freed(self, person_id: UUID, now: datetime) -> None:
         """Their call is over: they may be asked again after a moment of peace."""

@@ -295,6 +295,31 @@ class TestWhoIsFreeWhen:
         await town.desk.person_changed(one)
         assert await town.index.counts() == {}
 
+    async def test_of_two_changes_at_once_the_later_is_what_is_known(
+        self, town: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An app that connects and at once says ready: two listings anew, of which the first may be slow."""
+        (one,) = await town.volunteers(1)
+        town.book.people[one].ready, town.book.people[one].device = False, "in use"
+        read, put, go_on = asyncio.Event(), town.index.put, asyncio.Event()
+
+        async def slow_once(listings: Sequence[Listing], now: float) -> None:
+            monkeypatch.setattr(town.index, "put", put)
+            read.set()
+            await go_on.wait()
+            await put(listings, now)
+
+        monkeypatch.setattr(town.index, "put", slow_once)
+        first = asyncio.create_task(town.desk.person_changed(one))
+        await read.wait()
+        town.book.people[one].ready = True
+        second = asyncio.create_task(town.desk.person_changed(one))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(first, second)
+        assert await town.index.counts() == {("en", Tier.HOT): 1}
+
     async def test_who_is_gone_is_forgotten(self, town: Town) -> None:
         (one,) = await town.volunteers(1)
         del town.book.people[one]
