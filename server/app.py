@@ -398,17 +398,34 @@ async def grant(database_url: str, who: str, role: AdminRole) -> bool:
         await asyncio.wait_for(pool.close(), timeout=CLOSE_S)
 
 
-async def suspend(database_url: str, who: str, reason: str | None) -> bool:
-    """Suspend the person with this id or dev sign-in name; False when there is none.
+async def suspend(database_url: str, valkey_url: str | None, who: str, reason: str | None) -> bool | None:
+    """Suspend the person with this id or dev sign-in name; None when there is none, else whether nodes were told.
 
-    Nodes close their sockets when they next write down who they saw, and end their call at its next look.
+    Nodes that were not told close the sockets when they next write down whom they saw. Looks end the rest.
     """
     pool = await open_pool(database_url, 1, application_name="eyeline admin")
     try:
         user_id = await PostgresAccounts(pool).find(who)
-        return user_id is not None and await PostgresSuspensions(pool).suspend(user_id, None, reason) is not None
+        ended = None if user_id is None else await PostgresSuspensions(pool).suspend(user_id, None, reason)
     finally:
         await asyncio.wait_for(pool.close(), timeout=CLOSE_S)
+    if ended is None:
+        return None
+    return valkey_url is not None and await _tell_suspended(valkey_url, ended)
+
+
+async def _tell_suspended(valkey_url: str, sessions: Sequence[UUID]) -> bool:
+    """Have whoever holds the sockets of these sessions close them; False when Valkey does not do it."""
+    valkey = open_valkey(valkey_url, pool_size=1)
+    mailboxes = ValkeyMailboxes(valkey, Library(valkey))
+    try:
+        for session_id in sessions:
+            await mailboxes.send_unnumbered(session_id, SESSION_SUSPENDED)
+    except (CarrierUnavailable, RedisError):  # it is committed, whatever Valkey says
+        return False
+    finally:
+        await valkey.aclose()
+    return True
 
 
 async def restore(database_url: str, who: str) -> bool:

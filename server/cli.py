@@ -139,14 +139,18 @@ def grant(who: str, role: Literal["observer", "moderator", "owner"]) -> None:
 @click.argument("who", metavar="NAME-OR-ID")
 @click.option("--reason", help="For moderators: why, at most 500 characters.")
 def suspend(who: str, reason: str | None) -> None:
-    """End all sessions of a person and keep them out, also under new accounts on their devices."""
+    """End all sessions of a person and keep them out, also under new accounts on their devices.
+
+    Their sockets are closed at once when EYELINE_VALKEY_URL is set.
+    """
     from server import app
 
     if reason is not None and not 1 <= len(reason) <= 500:
         raise Failure("--reason takes 1 to 500 characters")
-    if not _with_database(app.suspend(_database_url(), who, reason), app.FAILURES):
+    told = _with_database(app.suspend(_database_url(), _valkey_url(), who, reason), app.FAILURES)
+    if told is None:
         raise Failure(f"nobody by the name or id {who} has signed in yet")
-    click.echo(f"{who} is suspended.")
+    click.echo(f"{who} is suspended." if told else f"{who} is suspended; nodes notice it within seconds.")
 
 
 @admin.command()
@@ -181,6 +185,22 @@ def _database_url() -> str:
     url = os.environ.get("EYELINE_DATABASE_URL")
     if not url:
         raise Failure("bad settings: EYELINE_DATABASE_URL: not set")
+    return url
+
+
+def _valkey_url() -> str | None:
+    """For what nodes are told; done without when it is not set."""
+    from environs import ValidationError
+
+    from server.setting_checks import scheme
+
+    url = os.environ.get("EYELINE_VALKEY_URL")
+    if not url:
+        return None
+    try:
+        scheme("redis", "rediss", "unix")(url)
+    except ValidationError as error:
+        raise Failure(f"bad settings: EYELINE_VALKEY_URL: {error}") from error
     return url
 
 

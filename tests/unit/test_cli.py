@@ -24,6 +24,14 @@ GOOD_SETTINGS = {
 }
 
 
+NEED_A_DATABASE = [
+    ["migrate"],
+    ["admin", "grant", "ada", "owner"],
+    ["admin", "suspend", "ada"],
+    ["admin", "restore", "ada"],
+]
+
+
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     for name in [name for name in os.environ if name.startswith("EYELINE_")]:
@@ -141,11 +149,11 @@ class TestCall:
 
 
 class TestDatabaseCommands:
-    @pytest.mark.parametrize("arguments", [["migrate"], ["admin", "grant", "ada", "owner"]])
+    @pytest.mark.parametrize("arguments", NEED_A_DATABASE)
     def test_need_to_know_where(self, run: Run, arguments: list[str]) -> None:
         assert one_line(run(*arguments)) == "bad settings: EYELINE_DATABASE_URL: not set"
 
-    @pytest.mark.parametrize("arguments", [["migrate"], ["admin", "grant", "ada", "owner"]])
+    @pytest.mark.parametrize("arguments", NEED_A_DATABASE)
     def test_say_that_it_is_not_there(self, run: Run, arguments: list[str]) -> None:
         problem = one_line(run(*arguments, EYELINE_DATABASE_URL="postgresql://ada:pa55word@127.0.0.1:1/x"))
         assert problem.startswith("cannot run: ConnectionRefusedError")
@@ -163,6 +171,58 @@ class TestDatabaseCommands:
             assert (result.exit_code, result.stdout) == (0, "ada is now owner.\n")
         else:
             assert one_line(result) == "nobody by the name or id ada has signed in yet"
+
+    @pytest.mark.parametrize(
+        ("told", "words"),
+        [(True, "ada is suspended.\n"), (False, "ada is suspended; nodes notice it within seconds.\n")],
+    )
+    @pytest.mark.parametrize("valkey", ["redis://y", ""])
+    def test_suspend_says_whether_nodes_know(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, told: bool, words: str, valkey: str
+    ) -> None:
+        async def suspend(*given: object) -> bool:
+            assert given == ("postgresql://x", valkey or None, "ada", "rude")
+            return told
+
+        monkeypatch.setattr(app, "suspend", suspend)
+        where = {"EYELINE_DATABASE_URL": "postgresql://x", "EYELINE_VALKEY_URL": valkey}
+        result = run("admin", "suspend", "ada", "--reason", "rude", **where)
+        assert (result.exit_code, result.stdout) == (0, words)
+
+    def test_suspend_says_that_nobody_is_called_that(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def suspend(*_: object) -> None:
+            return None
+
+        monkeypatch.setattr(app, "suspend", suspend)
+        problem = one_line(run("admin", "suspend", "ada", EYELINE_DATABASE_URL="postgresql://x"))
+        assert problem == "nobody by the name or id ada has signed in yet"
+
+    @pytest.mark.parametrize("reason", ["", "x" * 501])
+    def test_a_reason_is_short(self, run: Run, reason: str) -> None:
+        result = run("admin", "suspend", "ada", "--reason", reason, EYELINE_DATABASE_URL="postgresql://x")
+        assert one_line(result) == "--reason takes 1 to 500 characters"
+
+    def test_a_wrong_valkey_is_told_before_anybody_is_suspended(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(app, "suspend", lambda *_: pytest.fail("it was begun"))
+        where = {"EYELINE_DATABASE_URL": "postgresql://x", "EYELINE_VALKEY_URL": "pa55word"}
+        problem = one_line(run("admin", "suspend", "ada", **where))
+        assert problem.startswith("bad settings: EYELINE_VALKEY_URL: must begin with redis:")
+        assert "pa55word" not in problem
+
+    @pytest.mark.parametrize("lifted", [True, False])
+    def test_restore_says_whether_it_did(self, run: Run, monkeypatch: pytest.MonkeyPatch, lifted: bool) -> None:
+        async def restore(url: str, who: str) -> bool:
+            assert (url, who) == ("postgresql://x", "ada")
+            return lifted
+
+        monkeypatch.setattr(app, "restore", restore)
+        result = run("admin", "restore", "ada", EYELINE_DATABASE_URL="postgresql://x")
+        if lifted:
+            assert (result.exit_code, result.stdout) == (0, "ada may sign in again.\n")
+        else:
+            assert one_line(result) == "nobody by the name or id ada is suspended"
 
     def test_there_are_three_roles(self, run: Run) -> None:
         assert run("admin", "grant", "ada", "king").exit_code == 2
