@@ -27,7 +27,7 @@ from matching.ports import (
     Swept,
     VolunteerIndex,
 )
-from matching.request_rules import Acceptance, Case, Change, Progress, accept, cancel, decline, withdraw_from
+from matching.request_rules import Acceptance, Case, Change, Progress, accept, cancel, decline
 from matching.waves import WavePolicy, progress_note, wave_view
 
 PROGRESS_EVERY_S = 5.0
@@ -123,14 +123,9 @@ class HelpDesk:
         await self._herald.tell(request_id)
         return bool(decided.change.ended)
 
-    async def withdraw_from(self, person_id: UUID) -> list[UUID]:
-        """This volunteer may not answer any more: the requests that were open to them, to be looked at."""
-        requests = [one.offer.request_id for one in await self._book.open_offers(person_id)]
-        for request_id in requests:
-            decided = await self._book.decide(request_id, lambda case, _now: withdraw_from(case, person_id))
-            await self._settle_ended(decided)
-            await self._herald.tell(request_id)
-        return requests
+    async def open_to(self, person_id: UUID) -> list[UUID]:
+        """The requests whose offers this person could answer now."""
+        return [one.offer.request_id for one in await self._book.open_offers(person_id)]
 
     async def delivered(self, person_id: UUID, offers: Collection[tuple[UUID, int]]) -> None:
         """A device of this person acknowledged these offers."""

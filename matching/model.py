@@ -109,6 +109,8 @@ class Offer:
     """A push provider took a ring, or may have."""
     ring_failed_at: datetime | None = None
     """None of their devices could be rung, so far."""
+    barred: bool = False
+    """They were suspended since."""
 
 
 @dataclass(frozen=True, slots=True)

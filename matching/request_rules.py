@@ -164,12 +164,15 @@ def look(case: Case, now: datetime, limits: RequestLimits) -> Change:
     if now >= request.deadline:
         ended = step(request, Event.DEADLINE_PASSED, now, limits)
         return Change(ended, _withdraw_all(case, WithdrawReason.REQUEST_ENDED))
+    barred = tuple(
+        _ending(offer, OfferOutcome.WITHDRAWN, WithdrawReason.UNAVAILABLE) for offer in case.open_offers if offer.barred
+    )
     over = tuple(
         _ending(offer, OfferOutcome.EXPIRED, WithdrawReason.EXPIRED)
         for offer in case.open_offers
-        if offer.expires_at <= now
+        if offer.expires_at <= now and not offer.barred
     )
-    return Change(request, over)
+    return Change(request, barred + over)
 
 
 def cancel(case: Case, now: datetime, limits: RequestLimits) -> Change:
@@ -186,13 +189,6 @@ def decline(case: Case, person_id: UUID, epoch: int) -> Change:
         if offer.person_id == person_id and offer.epoch == epoch
     )
     return Change(case.request, declined, hungry=True if declined else None)
-
-
-def withdraw_from(case: Case, person_id: UUID) -> Change:
-    """This volunteer may not answer any more."""
-    mine = [offer for offer in case.open_offers if offer.person_id == person_id]
-    over = tuple(_ending(offer, OfferOutcome.WITHDRAWN, WithdrawReason.UNAVAILABLE) for offer in mine)
-    return Change(case.request, over, hungry=True if over else None)
 
 
 @dataclass(frozen=True, slots=True)

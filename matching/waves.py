@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from matching.model import Offer, OfferOutcome
+from matching.model import Offer, OfferOutcome, WithdrawReason
 from matching.request_rules import Case, RequestLimits, delivery_failed
 from matching.waking import URGENT_WAVES
 
@@ -69,7 +69,7 @@ def wave_view(case: Case, now: datetime, limits: RequestLimits) -> WaveView:
     def is_spent(offer: Offer) -> bool:
         if offer.outcome is None or offer.outcome is OfferOutcome.EXPIRED:
             return delivery_failed(offer, now, limits)
-        return offer.outcome is OfferOutcome.DECLINED
+        return offer.outcome is OfferOutcome.DECLINED or offer.reason is WithdrawReason.UNAVAILABLE
 
     spent = sum(map(is_spent, offers))
     ringing = sum(offer.outcome is None and not is_spent(offer) for offer in offers)

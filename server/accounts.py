@@ -125,8 +125,11 @@ class Accounts(Protocol):
 
     async def put_device(
         self, user_id: UUID, device_id: str, platform: Platform, push: Mapping[tuple[PushKind, str], object]
-    ) -> None:
-        """Replace a device's push values, (kind, value) -> keys or None; each is taken from whoever had it."""
+    ) -> bool:
+        """Replace a device's push values, (kind, value) -> keys or None; each is taken from whoever had it.
+
+        False: one of them is of somebody suspended, and now so is this person.
+        """
 
     async def delete_device(self, user_id: UUID, device_id: str) -> bool:
         """Forget a device and its push values. False: no such device of theirs."""

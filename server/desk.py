@@ -144,7 +144,7 @@ class Desk:
         request = await self._book.current(person_id)
         if request is not None:
             await self.look(request.id)
-        for request_id in await self.help_desk.withdraw_from(person_id):
+        for request_id in await self.help_desk.open_to(person_id):
             self.look_soon(request_id)
         await self.help_desk.person_changed(person_id)
 

@@ -167,7 +167,7 @@ class PostgresAccounts:
 
     async def put_device(
         self, user_id: UUID, device_id: str, platform: Platform, push: Mapping[tuple[PushKind, str], object]
-    ) -> None:
+    ) -> bool:
         async with self._transaction() as connection:
             await connection.execute(self._sql["put_device"], user_id, device_id, platform)
             kinds, values = [kind for kind, _ in push], [value for _, value in push]
@@ -176,7 +176,7 @@ class PostgresAccounts:
             for kind, value in sorted(push):
                 keys = push[kind, value]
                 await connection.execute(self._sql["put_push_value"], kind, value, keys, user_id, device_id)
-            await suspend_if_banned(connection, user_id, sorted(push))
+            return not await suspend_if_banned(connection, user_id, sorted(push))
 
     async def delete_device(self, user_id: UUID, device_id: str) -> bool:
         return await self._pool.fetchval(self._sql["delete_device"], user_id, device_id) is not None

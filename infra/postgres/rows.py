@@ -72,6 +72,7 @@ def offer_of(row: asyncpg.Record) -> Offer:
         ring_at=_ring_at(row),
         rung=bool(row["rung"]),
         ring_failed_at=row["ring_failed_at"],
+        barred=row.get("barred", False),
     )
 
 

@@ -39,26 +39,32 @@ async def suspend(
     follows: UUID | None = None,
 ) -> list[UUID] | None:
     """Within a transaction: the sessions that ended by it; None when there is no such person."""
-    if await connection.fetchval(_SQL["mark"], user_id) is None:
+    person = await connection.fetchrow(_SQL["lock"], user_id)
+    if person is None:
         return None
-    await connection.execute(_SQL["record"], user_id, by, reason, follows)
+    if person["status"] != "suspended":
+        await connection.execute(_SQL["mark"], user_id)
+        await connection.execute(_SQL["record"], user_id, by, reason, follows, person["status"])
     for step in ("ban_devices", "ban_values", "forget_values"):
         await connection.execute(_SQL[step], user_id)
     return [row["id"] for row in await connection.fetch(_SQL["end_sessions"], user_id)]
 
 
 async def suspend_if_banned(connection: asyncpg.Connection, user_id: UUID, shown: Collection[tuple[str, str]]) -> bool:
-    """Within a transaction: suspend who shows what a suspended person used: (`device`, id), (kind, push value)."""
+    """Within a transaction: suspend who shows what a suspended person used: (`device`, id), (kind, push value).
+
+    Owners are let in: nobody suspends one by suspending somebody else.
+    """
     whats, values = [what for what, _ in shown], [value for _, value in shown]
-    follows = await connection.fetchval(_SQL["ban_of"], whats, values)
+    follows = await connection.fetchval(_SQL["ban_of"], user_id, whats, values)
     if follows is None:
+        return False
+    person = await connection.fetchrow(_SQL["lock"], user_id)
+    if "owner" in person["admin_roles"]:
         return False
     await suspend(connection, user_id, follows=follows)
     return True
 
 
 async def _restore(connection: asyncpg.Connection, user_id: UUID) -> bool:
-    lifted = await connection.fetchval(_SQL["lift"], user_id)
-    if lifted is not None:
-        await connection.execute(_SQL["forget_bans"], lifted)
-    return await connection.fetchval(_SQL["unmark"], user_id) is not None
+    return bool(await connection.fetch(_SQL["lift"], user_id))

@@ -15,7 +15,7 @@ from matching.availability import check_zone
 from matching.languages import normal_tag
 from server.accounts import Accounts
 from server.api.sessions import user_view
-from server.errors import ApiError, invalid_body, not_found
+from server.errors import ApiError, invalid_body, not_found, suspended
 from server.http_messages import (
     DEVICE_CHARS_MAX,
     Availability,
@@ -129,8 +129,10 @@ class AccountsApi:
                 raise invalid_body(f"push[{place}].keys", "only webpush has keys")
         values = {(push.kind, push.value): msgspec.to_builtins(push.keys) for push in body.push}
         user_id = exchange.caller.user_id
-        await self._accounts.put_device(user_id, _device_id(exchange), body.platform, values)
+        welcome = await self._accounts.put_device(user_id, _device_id(exchange), body.platform, values)
         await self._on_person_changed(user_id)
+        if not welcome:
+            raise suspended()
 
     async def delete_device(self, exchange: Exchange[None]) -> None:
         user_id = exchange.caller.user_id

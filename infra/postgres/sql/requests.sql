@@ -33,7 +33,9 @@ SELECT eyeline_now() AS now, (SELECT status = 'suspended' FROM users WHERE id = 
        (SELECT max(seen_at) FROM sessions WHERE user_id = $1 AND ended_at IS NULL) AS requester_seen_at
 
 -- name: offers_of_case
-SELECT * FROM offers WHERE request_id = $1 AND (epoch = $2 OR outcome IS NULL)
+SELECT o.*, o.outcome IS NULL
+            AND EXISTS (SELECT FROM users u WHERE u.id = o.person_id AND u.status = 'suspended') AS barred
+FROM offers o WHERE o.request_id = $1 AND (o.epoch = $2 OR o.outcome IS NULL)
 
 -- name: write
 UPDATE requests
