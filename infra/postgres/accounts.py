@@ -169,6 +169,8 @@ class PostgresAccounts:
         self, user_id: UUID, device_id: str, platform: Platform, push: Mapping[tuple[PushKind, str], object]
     ) -> bool:
         async with self._transaction() as connection:
+            if await suspend_if_banned(connection, user_id, sorted(push)):
+                return False
             await connection.execute(self._sql["put_device"], user_id, device_id, platform)
             kinds, values = [kind for kind, _ in push], [value for _, value in push]
             await connection.execute(self._sql["drop_push_values"], user_id, device_id, kinds, values)
@@ -176,7 +178,7 @@ class PostgresAccounts:
             for kind, value in sorted(push):
                 keys = push[kind, value]
                 await connection.execute(self._sql["put_push_value"], kind, value, keys, user_id, device_id)
-            return not await suspend_if_banned(connection, user_id, sorted(push))
+        return True
 
     async def delete_device(self, user_id: UUID, device_id: str) -> bool:
         return await self._pool.fetchval(self._sql["delete_device"], user_id, device_id) is not None

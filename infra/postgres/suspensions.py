@@ -42,7 +42,9 @@ async def suspend(
     person = await connection.fetchrow(_SQL["lock"], user_id)
     if person is None:
         return None
-    if person["status"] != "suspended":
+    if person["status"] == "suspended":
+        await connection.execute(_SQL["stand_alone"], user_id, by, reason)
+    else:
         await connection.execute(_SQL["mark"], user_id)
         await connection.execute(_SQL["record"], user_id, by, reason, follows, person["status"])
     for step in ("ban_devices", "ban_values", "forget_values"):
@@ -53,14 +55,15 @@ async def suspend(
 async def suspend_if_banned(connection: asyncpg.Connection, user_id: UUID, shown: Collection[tuple[str, str]]) -> bool:
     """Within a transaction: suspend who shows what a suspended person used: (`device`, id), (kind, push value).
 
+    Whether they are suspended now. What the transaction writes about them afterwards a suspension sees, or came before.
     Owners are let in: nobody suspends one by suspending somebody else.
     """
+    person = await connection.fetchrow(_SQL["lock"], user_id)
+    if person["status"] == "suspended":
+        return True
     whats, values = [what for what, _ in shown], [value for _, value in shown]
     follows = await connection.fetchval(_SQL["ban_of"], user_id, whats, values)
-    if follows is None:
-        return False
-    person = await connection.fetchrow(_SQL["lock"], user_id)
-    if "owner" in person["admin_roles"]:
+    if follows is None or "owner" in person["admin_roles"]:
         return False
     await suspend(connection, user_id, follows=follows)
     return True

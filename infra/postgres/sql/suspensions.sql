@@ -9,6 +9,10 @@ UPDATE users SET status = 'suspended' WHERE id = $1
 -- name: record
 INSERT INTO suspensions (user_id, by, reason, follows, was) VALUES ($1, $2, $3, $4, $5)
 
+-- name: stand_alone
+-- Decided by somebody about one who only followed: no longer lifted with what they followed.
+UPDATE suspensions SET follows = NULL, by = $2, reason = $3 WHERE user_id = $1 AND lifted_at IS NULL AND follows IS NOT NULL
+
 -- name: ban_devices
 -- Also those of sessions that ended lately: signing out does not help. What is banned already stays banned by whoever it
 -- was banned with, so that lifting that lifts it.

@@ -112,6 +112,23 @@ class TestBans:
         assert [row["reason"] for row in rows] == ["Quokka", None]
 
 
+class TestSuspendedAlready:
+    async def test_signing_in_again_ends_no_other_session(self, door: Door) -> None:
+        await door.sign_in("ada", "phone")
+        await door.suspend("ada")
+        elsewhere = await door.sign_in("ada", "tablet")
+        await door.sign_in("ada", "phone")
+        assert await door.accounts.by_session(elsewhere) is not None
+
+    async def test_and_then_by_a_moderator_is_out_on_their_own_account(self, door: Door) -> None:
+        await door.sign_in("ada", "phone")
+        await door.suspend("ada")
+        await door.sign_in("eve", "phone")
+        await door.suspend("eve", "Quokka")
+        assert await door.suspensions.restore(await door.person("ada"))
+        assert (await door.status("ada"), await door.status("eve")) == ("active", "suspended")
+
+
 class TestMeetingASuspension:
     async def test_a_sign_in_waits_for_it_and_is_of_somebody_suspended(self, door: Door) -> None:
         await door.sign_in("ada", "phone")
@@ -121,6 +138,30 @@ class TestMeetingASuspension:
         found = await door.accounts.by_session(await signing_in)
         assert found is not None
         assert found[1].status == "suspended"
+
+    async def test_a_sign_in_that_is_first_ends_with_the_others(self, door: Door) -> None:
+        await door.sign_in("ada", "phone")
+        ada = await door.person("ada")
+        async with door.world.other() as connection, connection.transaction():
+            await connection.execute("LOCK TABLE refresh_tokens IN SHARE MODE")  # the last that a sign-in writes
+            signing_in = asyncio.create_task(door.sign_in("ada", "tablet"))
+            await door.world.waiters(1)
+            suspending = asyncio.create_task(door.suspensions.suspend(ada, None, None))
+            await door.world.waiters(2)
+        session_id, ended = await signing_in, await suspending
+        assert ended is not None
+        assert session_id in ended
+        assert ("device", digest("tablet")) in await door.banned()
+
+    async def test_push_values_put_meanwhile_are_not_kept(self, door: Door) -> None:
+        await door.sign_in("ada", "phone")
+        ada = await door.person("ada")
+        async with door.suspending("ada"):
+            put = door.accounts.put_device(ada, "phone", "android", {("fcm", "a token"): None})
+            putting = asyncio.create_task(put)
+            await door.world.waiters(1)
+        assert not await putting
+        assert await door.world.sql.fetchval("SELECT count(*) FROM push_values") == 0
 
     async def test_an_accept_does_not_begin_a_call(self, world: World) -> None:
         request, (volunteer,) = await world.offered(1)
