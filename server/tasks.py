@@ -63,16 +63,16 @@ async def lasting(what: str, loop: Callable[[], Awaitable[object]], again_after_
 
 async def every(seconds: float, what: str, step: Callable[[], Awaitable[object]]) -> None:
     """Do `step` again and again until cancelled; a failure is logged once per kind until it works again."""
-    failing: str | None = None
+    failing: set[str] = set()
     while True:
         try:
             await step()
-            if failing is not None:
+            if failing:
                 log.info("works again", what=what)
-            failing = None
+            failing.clear()
         except Exception as error:
             kind = type(error).__name__
-            if kind != failing:
+            if kind not in failing:
                 log.error("failing", what=what, error=kind, where=where_raised(error))
-            failing = kind
+            failing.add(kind)
         await asyncio.sleep(seconds)

@@ -739,7 +739,7 @@ class TestOutage:
     async def test_sockets_stay_open_and_frames_that_need_it_are_unavailable(
         self, sockets: Sockets, engines: Engines
     ) -> None:
-        node = await sockets.node(heartbeat_s=0.3)
+        node = await sockets.node(heartbeat_s=1.0)
         client = await node.enter(caller())
         freeze(engines.valkey)
         try:
