@@ -109,11 +109,13 @@ class Lifecycle:
         return [*transaction(*self._case), *ended(*self._news, *after)]
 
     def _wave(self) -> list[str]:
+        hours = filled(REQUESTS["hours"], self._volunteers)
         wave = filled(
-            REQUESTS["wave"], REQUEST, self._volunteers, REQUESTER, "1", "1", "'en'", NOW, SOON, "interval '1 day'"
-        )
+            REQUESTS["wave"], REQUEST, self._volunteers, REQUESTER, "1", "1", "'en'", NOW, SOON, "interval '1 day'",
+            "'{}'::uuid[]", "interval '1.5 seconds'", "true",
+        )  # fmt: skip
         count = filled(REQUESTS["count_wave"], REQUEST, str(self._offers), "false")
-        return [*transaction(self._case[0], REQUESTS["clock"], wave, count), *self._told(2, over=False)]
+        return [*transaction(self._case[0], REQUESTS["clock"], hours, wave, count), *self._told(2, over=False)]
 
     def _accept(self) -> list[str]:
         end_offers = filled(
