@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from infra.firebase.transport import Answer
+from infra.retry_after import retry_after
 from matching.waking import PushOutcome, PushResult
 
 THROTTLED_AT_LEAST = timedelta(seconds=60)
@@ -65,23 +65,6 @@ def error_code(body: bytes) -> str:
         return ""
     codes = (detail.get("errorCode") for detail in error.details if detail.get("@type") == _FCM_ERROR)
     return next((code for code in codes if isinstance(code, str)), error.status)
-
-
-def retry_after(header: str | None, now: datetime) -> timedelta | None:
-    """RFC 9110, 10.2.3: seconds or an HTTP date; None for anything else."""
-    if header is None:
-        return None
-    if header.isascii() and header.isdigit():
-        return timedelta(seconds=min(int(header[:9]), _LONGEST_S))
-    try:
-        moment = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return min(max(moment - now, timedelta(0)), timedelta(seconds=_LONGEST_S))
-
-
-_LONGEST_S = 24 * 3600
 
 
 def _is_sent(body: bytes) -> bool:
