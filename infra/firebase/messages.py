@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
 from firebase_admin import messaging
 
+from infra.push_data import data
 from matching.waking import PushTarget, PushWords, Wake, WakeType, text_key
-
-VERSION = "1"
-"""Of the data fields; apps ignore messages of a version they do not know."""
 
 Platform = Literal["ios", "android", "web"]
 
@@ -74,22 +72,6 @@ class Bodies:
         return name
 
 
-def data(wake: Wake) -> dict[str, str]:
-    """What the apps read; strings, as FCM demands. Nothing about either person."""
-    fields = {
-        "v": VERSION,
-        "type": wake.type.value,
-        "request_id": str(wake.request_id),
-        "epoch": str(wake.epoch),
-        "language": wake.language,
-        "sent_at": _rfc3339(wake.sent_at),
-        "expires_at": _rfc3339(wake.expires_at),
-    }
-    if wake.type is WakeType.WITHDRAW and wake.reason is not None:
-        fields["reason"] = wake.reason.value
-    return fields
-
-
 def _encoded(wake: Wake, platform: Platform, call_language: str, ttl_s: int) -> dict[str, Any]:
     """The message without its target."""
     message = messaging.Message(
@@ -134,7 +116,3 @@ def _webpush(wake: Wake, ttl_s: int) -> messaging.WebpushConfig:
     """No Topic (RFC 8030): a later message would take the place of an undelivered ring without a word."""
     urgency = "high" if wake.type in _URGENT else "normal"
     return messaging.WebpushConfig(headers={"TTL": str(ttl_s), "Urgency": urgency})
-
-
-def _rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

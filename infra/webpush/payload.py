@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from infra.firebase.messages import data
+from infra.push_data import data
 from matching.waking import PushWords, TextKey, Wake, WakeType, text_key
 
 PLAINTEXT_BYTES = 3993

@@ -26,9 +26,9 @@ import uvloop
 from firebase_admin import credentials, messaging
 
 from infra.firebase.credentials import AccessTokens
-from infra.firebase.messages import data
 from infra.firebase.push import FcmPusher
 from infra.firebase.transport import Transport
+from infra.push_data import data
 from infra.standins.fcm import FcmStandIn
 from matching.waking import PushResult, PushTarget, Wake, WakeType
 from tests.bench.figures import quantile

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.firebase.messages import Bodies, Platform, data
+from infra.firebase.messages import Bodies, Platform
+from infra.push_data import data
 from infra.standins.fcm_rules import PAYLOAD_BYTES, payload_bytes, violation
 from matching.model import WithdrawReason
 from matching.waking import PushTarget, TextKey, Wake, WakeType, text_key
