@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from infra.firebase.transport import Answer
+from infra.posting import Answer
 from infra.retry_after import retry_after
 from matching.waking import PushOutcome, PushResult
 

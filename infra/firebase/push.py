@@ -20,7 +20,8 @@ import structlog
 from infra.firebase.answers import error_code, outcome
 from infra.firebase.credentials import TokenUnavailable
 from infra.firebase.messages import Bodies
-from infra.firebase.transport import CONNECTIONS, Answer, Attempt, NoAnswer, NothingSent, TooLate, Transport
+from infra.firebase.transport import CONNECTIONS, Transport
+from infra.posting import Answer, Attempt, NoAnswer, NothingSent, TooLate
 from infra.push_metrics import push_dropped, push_results
 from matching.waking import PushOutcome, PushResult, PushTarget, PushWords, Wake
 
@@ -168,7 +169,7 @@ class FcmPusher:
             token = await self._tokens.token()
             await self._turns.next()
             body = batch.bodies.body(batch.targets[index], self._clock())
-            attempt = Attempt(body, lambda: not self._is_over(batch.wake))
+            attempt = Attempt(body, "application/json", lambda: not self._is_over(batch.wake))
             answer = await self._transport.post(attempt, token)
         except (TokenUnavailable, NothingSent):
             batch.outcomes[index] = _NOTHING_SENT

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import aiohttp
-from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
+from infra.posting import Answer, Attempt, open_session
 from infra.push_metrics import push_answers, push_seconds
 
 GOOGLE = "https://fcm.googleapis.com"
@@ -23,46 +21,6 @@ KEEP_S = 60.0
 used, since what is lost with it may have been taken."""
 
 _answered_after = push_seconds.labels("fcm")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """FCM's answer as it came."""
-
-    status: int
-    body: bytes
-    retry_after: str | None
-    """The header, seconds or an HTTP date."""
-
-
-class NothingSent(Exception):
-    """No connection could be made: FCM knows nothing of this."""
-
-
-class NoAnswer(Exception):
-    """The connection broke when sending may have begun: FCM may have taken it."""
-
-
-class TooLate(Exception):
-    """There was a connection, but no longer a reason to send; nothing was."""
-
-
-class Attempt(aiohttp.BytesPayload):
-    """One body on its way. `begun` from the moment its first byte, headers included, is handed to the connection."""
-
-    def __init__(self, body: bytes, may_begin: Callable[[], bool]) -> None:
-        super().__init__(body, content_type="application/json")
-        self._may_begin = may_begin
-        self.begun = False
-        self.late = False
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        # Asked here and not before: by now it has waited for a connection. aiohttp holds the headers back for the body.
-        if not self._may_begin():
-            self.late = True
-            raise TooLate
-        self.begun = True
-        await super().write_with_length(writer, content_length)
 
 
 class Transport:
@@ -82,20 +40,13 @@ class Transport:
         began = time.monotonic()
         answered = "unknown"
         try:
-            async with self._open().post(
-                self._url, data=attempt, headers={"Authorization": f"Bearer {token}"}, allow_redirects=False
-            ) as response:
-                body = await response.read()
-                answered = str(response.status)
-                return Answer(response.status, body, response.headers.get("Retry-After"))
-        except Exception as error:
-            if attempt.late:
-                raise TooLate from None
-            if attempt.begun:
-                raise NoAnswer(type(error).__name__) from error
-            if isinstance(error, aiohttp.ClientError | OSError):
-                raise NothingSent(type(error).__name__) from error
-            raise
+            with attempt.under_way():
+                async with self._open().post(
+                    self._url, data=attempt, headers={"Authorization": f"Bearer {token}"}, allow_redirects=False
+                ) as response:
+                    body = await response.read()
+                    answered = str(response.status)
+                    return Answer(response.status, response.headers.get("Retry-After"), body)
         finally:
             if attempt.begun:
                 push_answers.labels("fcm", answered).inc()
@@ -108,12 +59,7 @@ class Transport:
     def _open(self) -> aiohttp.ClientSession:
         """Made at the first use: it belongs to the running loop."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=CONNECTIONS, keepalive_timeout=KEEP_S, ssl=self._ssl_context or True
-                ),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                # The caller's deadline is for the whole; a second one in here would cost a timer for each message.
-                timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
+            self._session = open_session(
+                aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=KEEP_S, ssl=self._ssl_context or True)
             )
         return self._session

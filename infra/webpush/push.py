@@ -18,12 +18,13 @@ from typing import TypeVar
 
 import structlog
 
+from infra.posting import Answer, Attempt, NoAnswer, NothingSent, TooLate
 from infra.push_metrics import push_dropped, push_results
 from infra.webpush.answers import outcome
 from infra.webpush.encryption import BadKeys, encrypt
 from infra.webpush.endpoints import Endpoint, Endpoints
 from infra.webpush.payload import Payloads
-from infra.webpush.transport import TO_ONE_SERVICE, Answer, Attempt, NoAnswer, NothingSent, TooLate, Transport
+from infra.webpush.transport import TO_ONE_SERVICE, Transport
 from infra.webpush.vapid import Vapid
 from matching.waking import PushOutcome, PushResult, PushTarget, PushWords, Wake, WakeType
 
@@ -129,7 +130,7 @@ class WebPushPusher:
             target = batch.targets[index]
             plaintext = batch.payloads.payload(target.languages)
             body = await self._in_thread(lambda: encrypt(plaintext, target.keys))
-            attempt = Attempt(body, lambda: not self._is_over(batch.wake))
+            attempt = Attempt(body, "application/octet-stream", lambda: not self._is_over(batch.wake))
             answer = await self._transport.post(endpoint.url, attempt, self._headers(batch.wake, endpoint))
         except BadKeys:
             batch.outcomes[index] = _FAILED
@@ -138,7 +139,7 @@ class WebPushPusher:
         except TooLate:
             self._drop(batch, index)
         except (NoAnswer, asyncio.CancelledError) as error:
-            if attempt is not None and attempt.begun_at is not None:
+            if attempt is not None and attempt.begun:
                 batch.outcomes[index] = _UNKNOWN
             if isinstance(error, asyncio.CancelledError):
                 raise
