@@ -5,7 +5,12 @@
 
 from __future__ import annotations
 
+import collections
+from collections.abc import Iterable
+
 from prometheus_client import Counter, Histogram
+
+from matching.waking import PushOutcome, WakeType
 
 push_answers = Counter(
     "eyeline_push_answers_total",
@@ -28,3 +33,9 @@ push_seconds = Histogram(
     ["provider"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 2.5),
 )
+
+
+def count_results(provider: str, type_: WakeType, outcomes: Iterable[PushOutcome]) -> None:
+    """Of one push."""
+    for result, count in collections.Counter(one.result for one in outcomes).items():
+        push_results.labels(provider, type_.value, result.value).inc(count)

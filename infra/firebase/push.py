@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,7 +21,8 @@ from infra.firebase.credentials import TokenUnavailable
 from infra.firebase.messages import Bodies
 from infra.firebase.transport import CONNECTIONS, Transport
 from infra.posting import Answer, Attempt, NoAnswer, NothingSent, TooLate
-from infra.push_metrics import push_dropped, push_results
+from infra.push_metrics import count_results, push_dropped
+from infra.seldom import Seldom
 from matching.waking import PushOutcome, PushResult, PushTarget, PushWords, Wake
 
 log = structlog.get_logger()
@@ -33,7 +33,6 @@ BUDGET_WAIT_S = 1.0
 """Whoever cannot be sent to within so long is better not rung: others are asked meanwhile."""
 BEGIN_A_TURN = 8
 """About 1 ms of work; answers are read in between."""
-SAY_AGAIN_S = 60.0
 
 
 class Tokens(Protocol):
@@ -95,7 +94,7 @@ class FcmPusher:
         self._words = words
         self._clock = clock
         self._turns = _Turns()
-        self._said: dict[str, float] = {}
+        self._seldom = Seldom()
         self._slowed_at = float("-inf")
 
     async def push(self, wake: Wake, targets: Sequence[PushTarget]) -> list[PushOutcome]:
@@ -110,8 +109,7 @@ class FcmPusher:
                             workers.create_task(self._work(batch))
         except TimeoutError:
             pass
-        for result, count in Counter(one.result for one in outcomes).items():
-            push_results.labels("fcm", wake.type.value, result.value).inc(count)
+        count_results("fcm", wake.type, outcomes)
         return outcomes
 
     async def close(self) -> None:
@@ -202,13 +200,9 @@ class FcmPusher:
                 self._slowed_at = now
                 await self._budget.slow(result.retry_after.total_seconds())
         if result.result in _TELL and answer.status < 500:
-            self._say(_TELL[result.result], answer)
-
-    def _say(self, event: str, answer: Answer) -> None:
-        now = time.monotonic()
-        if now - self._said.get(event, float("-inf")) >= SAY_AGAIN_S:
-            self._said[event] = now
-            log.error(event, status=answer.status, error_code=error_code(answer.body))
+            event = _TELL[result.result]
+            if self._seldom.may_say(event):
+                log.error(event, status=answer.status, error_code=error_code(answer.body))
 
 
 _NOTHING_SENT = PushOutcome(PushResult.RETRY_LATER)

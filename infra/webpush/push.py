@@ -8,8 +8,6 @@ of a target is in its outcome at any moment, so that the deadline may strike any
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +17,8 @@ from typing import TypeVar
 import structlog
 
 from infra.posting import Answer, Attempt, NoAnswer, NothingSent, TooLate
-from infra.push_metrics import push_dropped, push_results
+from infra.push_metrics import count_results, push_dropped
+from infra.seldom import Seldom
 from infra.webpush.answers import outcome
 from infra.webpush.encryption import BadKeys, encrypt
 from infra.webpush.endpoints import Endpoint, Endpoints
@@ -34,7 +33,6 @@ T = TypeVar("T")
 
 ATTEMPT_S = 2.0
 """From being asked to push until every target has an outcome."""
-SAY_AGAIN_S = 60.0
 AHEAD = 2
 """Handed to the thread at a time. With more it always has work, and takes the interpreter from the event loop for 5 ms
 at each of the loop's system calls."""
@@ -71,7 +69,7 @@ class WebPushPusher:
         self._transport = Transport(0 if via else TO_ONE_SERVICE)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="webpush")
         self._turn = asyncio.Semaphore(AHEAD)
-        self._said: dict[str, float] = {}
+        self._seldom = Seldom()
 
     async def push(self, wake: Wake, targets: Sequence[PushTarget]) -> list[PushOutcome]:
         """One attempt at each, within 2 s; see the port."""
@@ -84,8 +82,7 @@ class WebPushPusher:
             pass
         except Exception as error:
             self._failed(error)
-        for result, count in Counter(one.result for one in outcomes).items():
-            push_results.labels("webpush", wake.type.value, result.value).inc(count)
+        count_results("webpush", wake.type, outcomes)
         return outcomes
 
     async def close(self) -> None:
@@ -178,9 +175,7 @@ class WebPushPusher:
         self._say("web push failed", error=type(error).__name__)
 
     def _say(self, event: str, **details: str | int) -> None:
-        now = time.monotonic()
-        if now - self._said.get(event, float("-inf")) >= SAY_AGAIN_S:
-            self._said[event] = now
+        if self._seldom.may_say(event):
             log.error(event, **details)
 
 
