@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from pywebpush import WebPusher  # type: ignore[import-untyped]
+from pywebpush import WebPusher
 
 from infra.webpush import base64url
 

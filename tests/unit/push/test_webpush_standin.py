@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
-import http_ece  # type: ignore[import-untyped]
+import http_ece
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
