@@ -7,26 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import ssl
-import struct
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from uuid import uuid4
 
 from aiohttp import web
 
-from infra.standins.fcm_plan import OTHER_PROJECT, REFUSALS, Act, Plan, Planned, Refusal
+from infra.standins.fcm_plan import OTHER_PROJECT, REFUSALS, Act, Refusal
 from infra.standins.fcm_rules import target_of, violation_in
 from infra.standins.google_oauth import TokenDesk
+from infra.standins.plan import Plan, Planned
+from infra.standins.server import PushStandIn, reset
 from infra.standins.spoken import line
-
-_KEPT = 10_000
-"""Messages remembered; the oldest are forgotten."""
 
 
 @dataclass(slots=True)
@@ -44,7 +40,7 @@ class Received:
         return target_of(self.message) if self.message else ""
 
 
-class FcmStandIn:
+class FcmStandIn(PushStandIn[Received]):
     """One Firebase project, on a free port. `async with` starts and ends it."""
 
     def __init__(
@@ -54,27 +50,11 @@ class FcmStandIn:
         ssl_context: ssl.SSLContext | None = None,
         on_push: Callable[[str], None] | None = None,
     ) -> None:
-        """`on_push`: told in one line for people what each phone was sent."""
+        super().__init__(on_push, ssl_context)
         self.project = project
-        self.plan = Plan()
+        self.plan = Plan(Act.OK)
         self.tokens = TokenDesk()
-        self.seen: list[Received] = []
-        self.answers: Counter[str] = Counter()
-        """Answers given to requests to send, by HTTP status."""
-        self._ssl_context = ssl_context
-        self._on_push = on_push or (lambda _line: None)
-        self._arrived = asyncio.Condition()
-        self._count = 0
         self._close_after: int | None = None
-        self._runner: web.AppRunner | None = None
-
-    @property
-    def url(self) -> str:
-        """Where it is; the pushers' `base_url`."""
-        if self._runner is None:
-            raise RuntimeError("not started")
-        host, port = self._runner.addresses[0][:2]
-        return f"{'https' if self._ssl_context else 'http'}://{host}:{port}"
 
     def make_account(self, path: Path) -> None:
         """Write the key file of a service account that may send here."""
@@ -84,25 +64,9 @@ class FcmStandIn:
         """After `count` more answers every connection open by then is closed, whatever was under way on it."""
         self._close_after = count
 
-    async def nth(self, count: int) -> Received:
-        """The `count`-th request to send (from 1), once it is here."""
-        async with self._arrived:
-            await self._arrived.wait_for(lambda: self._count >= count)
-        return self.seen[count - 1 - self._count + len(self.seen)]
-
-    async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=64 * 1024)
-        app.router.add_post("/token", self.tokens.handle)
-        app.router.add_post("/v1/projects/{project}/messages:send", self._send)
-        # A hanging answer ends with its connection.
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._ssl_context).start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+    def _add_routes(self, router: web.UrlDispatcher) -> None:
+        router.add_post("/token", self.tokens.handle)
+        router.add_post("/v1/projects/{project}/messages:send", self._send)
 
     async def _send(self, request: web.Request) -> web.StreamResponse:
         received = Received(None, datetime.now(UTC))
@@ -115,7 +79,7 @@ class FcmStandIn:
         if planned.act is Act.HANG:
             await asyncio.Event().wait()
         if planned.act is Act.RESET or self._is_closing():
-            _reset(request)
+            reset(request)
             return web.Response()
         response = self._answer(refusal or REFUSALS.get(planned.act), planned)
         received.status = response.status
@@ -132,14 +96,7 @@ class FcmStandIn:
         wrong = "Content-Type" if request.content_type != "application/json" else violation_in(raw)
         return Refusal(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", wrong) if wrong else None
 
-    async def _keep(self, received: Received) -> None:
-        self._count += 1
-        self.seen.append(received)
-        del self.seen[:-_KEPT]
-        async with self._arrived:
-            self._arrived.notify_all()
-
-    def _answer(self, refusal: Refusal | None, planned: Planned) -> web.Response:
+    def _answer(self, refusal: Refusal | None, planned: Planned[Act]) -> web.Response:
         headers = {"Retry-After": planned.retry_after} if planned.retry_after else None
         if refusal is not None:
             return web.json_response(refusal.body(), status=refusal.http, headers=headers)
@@ -159,14 +116,3 @@ class FcmStandIn:
             if connection.transport is not None:
                 connection.transport.abort()
         return True
-
-
-def _reset(request: web.Request) -> None:
-    """RST in place of FIN: nothing that is under way counts."""
-    transport = request.transport
-    if transport is None:
-        return
-    connection = transport.get_extra_info("socket")
-    if connection is not None:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -62,40 +61,3 @@ REFUSALS: Mapping[Act, Refusal] = {
     Act.UNAVAILABLE: Refusal(503, "UNAVAILABLE", "UNAVAILABLE", "The service is currently unavailable."),
 }
 OTHER_PROJECT = Refusal(403, "PERMISSION_DENIED", "", "Permission denied on the project.")
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """An act, with the Retry-After header it comes with, if any."""
-
-    act: Act
-    retry_after: str | None = None
-
-
-class Plan:
-    """The next messages come first, then what is set for a target, then what is set for all."""
-
-    def __init__(self) -> None:
-        self._next: deque[Planned] = deque()
-        self._of_target: dict[str, Planned] = {}
-        self._all = Planned(Act.OK)
-
-    def answer_all(self, act: Act, retry_after: str | None = None) -> None:
-        self._all = Planned(act, retry_after)
-
-    def answer_next(self, count: int, act: Act, retry_after: str | None = None) -> None:
-        """The next `count` messages, after those planned before."""
-        self._next.extend([Planned(act, retry_after)] * count)
-
-    def answer_target(self, value: str, act: Act, retry_after: str | None = None) -> None:
-        self._of_target[value] = Planned(act, retry_after)
-
-    def clear(self) -> None:
-        """All is well again."""
-        self._next.clear()
-        self._of_target.clear()
-        self._all = Planned(Act.OK)
-
-    def take(self, value: str) -> Planned:
-        """What to do with a message for `value` that came now."""
-        return self._next.popleft() if self._next else self._of_target.get(value, self._all)

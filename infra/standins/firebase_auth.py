@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import jwt
 from aiohttp import web
@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from infra.standins.google_oauth import TokenDesk
+from infra.standins.server import StandInServer
 
 CERTIFICATES_PATH = "/robot/v1/metadata/x509/securetoken@system.gserviceaccount.com"
 TOKEN_LIFE_S = 3600
@@ -54,10 +55,11 @@ class SigningKey:
         self.public_pem = self.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-class FirebaseAuthStandIn:
+class FirebaseAuthStandIn(StandInServer):
     """One Firebase project, on a free port. `async with` starts and ends it."""
 
     def __init__(self, project: str = "eyeline-dev") -> None:
+        super().__init__()
         self.project = project
         self.key = SigningKey()
         self.tokens = TokenDesk()
@@ -72,14 +74,6 @@ class FirebaseAuthStandIn:
         self.open = asyncio.Event()
         """While clear, who looks somebody up gets no answer."""
         self.open.set()
-        self._runner: web.AppRunner | None = None
-
-    @property
-    def url(self) -> str:
-        if self._runner is None:
-            raise RuntimeError("not started")
-        host, port = self._runner.addresses[0][:2]
-        return f"http://{host}:{port}"
 
     def make_account(self, path: Path) -> None:
         """Write the key file of a service account that may look users up here."""
@@ -117,20 +111,10 @@ class FirebaseAuthStandIn:
         said = {**self.claims(user), **claims}
         return jwt.encode(said, key.private, algorithm="RS256", headers={"kid": kid or key.id})
 
-    async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=64 * 1024)
-        app.router.add_get(CERTIFICATES_PATH, self._certificates)
-        app.router.add_post("/v1/projects/{project}/accounts:lookup", self._lookup)
-        app.router.add_post("/token", self.tokens.handle)
-        # A hanging answer ends with its connection.
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+    def _add_routes(self, router: web.UrlDispatcher) -> None:
+        router.add_get(CERTIFICATES_PATH, self._certificates)
+        router.add_post("/v1/projects/{project}/accounts:lookup", self._lookup)
+        router.add_post("/token", self.tokens.handle)
 
     async def _certificates(self, _request: web.Request) -> web.Response:
         self.certificates_asked += 1

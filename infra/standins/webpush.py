@@ -7,24 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import struct
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
+from infra.standins.plan import Plan, Planned
+from infra.standins.server import PushStandIn, reset
 from infra.standins.webpush_browser import Browser, CannotRead, Subscription
-from infra.standins.webpush_plan import STATUS, Act, Plan, Planned
+from infra.standins.webpush_plan import STATUS, Act
 from infra.standins.webpush_rules import Refused, check_headers, check_vapid
 
 MOZILLA = "updates.push.services.mozilla.com"
 
-_KEPT = 10_000
-"""Pushes remembered; the oldest are forgotten."""
 _CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Headers": "Content-Type",
@@ -47,28 +44,13 @@ class Received:
     """What was answered; None: nothing (yet)."""
 
 
-class WebPushStandIn:
+class WebPushStandIn(PushStandIn[Received]):
     """Every push service at once, on a free port. `async with` starts and ends it."""
 
     def __init__(self, *, on_push: Callable[[str], None] | None = None) -> None:
-        """`on_push`: told in one line for people what each browser was sent."""
-        self.plan = Plan()
-        self.seen: list[Received] = []
-        self.answers: Counter[str] = Counter()
-        """Answers given to pushes, by HTTP status."""
-        self._on_push = on_push or (lambda _line: None)
+        super().__init__(on_push)
+        self.plan = Plan(Act.OK)
         self._browsers: dict[str, Browser] = {}
-        self._arrived = asyncio.Condition()
-        self._count = 0
-        self._runner: web.AppRunner | None = None
-
-    @property
-    def url(self) -> str:
-        """Where it is; the pusher's `via`."""
-        if self._runner is None:
-            raise RuntimeError("not started")
-        host, port = self._runner.addresses[0][:2]
-        return f"http://{host}:{port}"
 
     def subscribe(self, application_server_key: str, host: str = MOZILLA) -> Subscription:
         """As a browser whose push service is `host`. Raises ValueError when that is no VAPID key."""
@@ -76,26 +58,10 @@ class WebPushStandIn:
         self._browsers[browser.subscription.endpoint] = browser
         return browser.subscription
 
-    async def nth(self, count: int) -> Received:
-        """The `count`-th push (from 1), once it is here."""
-        async with self._arrived:
-            await self._arrived.wait_for(lambda: self._count >= count)
-        return self.seen[count - 1 - self._count + len(self.seen)]
-
-    async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=64 * 1024)
-        app.router.add_post("/subscriptions", self._subscribe)
-        app.router.add_route("OPTIONS", "/subscriptions", _preflight)
-        app.router.add_post("/{host}/{path:.*}", self._push)
-        # A hanging answer ends with its connection.
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+    def _add_routes(self, router: web.UrlDispatcher) -> None:
+        router.add_post("/subscriptions", self._subscribe)
+        router.add_route("OPTIONS", "/subscriptions", _preflight)
+        router.add_post("/{host}/{path:.*}", self._push)
 
     async def _subscribe(self, request: web.Request) -> web.Response:
         """`{"applicationServerKey": base64url, "host": optional}` becomes a PushSubscription."""
@@ -120,7 +86,7 @@ class WebPushStandIn:
         if planned.act is Act.HANG:
             await asyncio.Event().wait()
         if status is None:
-            _reset(request)
+            reset(request)
             return web.Response()
         received.status = status
         self.answers[str(status)] += 1
@@ -145,14 +111,7 @@ class WebPushStandIn:
             raise Refused(400, "not a JSON object")
         return data
 
-    async def _keep(self, received: Received) -> None:
-        self._count += 1
-        self.seen.append(received)
-        del self.seen[:-_KEPT]
-        async with self._arrived:
-            self._arrived.notify_all()
-
-    def _answer(self, status: int, planned: Planned) -> web.Response:
+    def _answer(self, status: int, planned: Planned[Act]) -> web.Response:
         headers = {"Retry-After": planned.retry_after} if planned.retry_after else {}
         if planned.act is Act.REDIRECT:
             headers["Location"] = f"{self.url}/redirected/here"
@@ -177,13 +136,3 @@ def _line(received: Received) -> str:
 
 async def _preflight(_request: web.Request) -> web.Response:
     return web.Response(status=204, headers=_CORS)
-
-
-def _reset(request: web.Request) -> None:
-    """RST in place of FIN: nothing that is under way counts."""
-    if request.transport is None:
-        return
-    connection = request.transport.get_extra_info("socket")
-    if connection is not None:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    request.transport.abort()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -46,40 +44,3 @@ STATUS: Mapping[Act, int] = {
     Act.UNAVAILABLE: 503,
     Act.REDIRECT: 307,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """An act, with the Retry-After header it comes with, if any."""
-
-    act: Act
-    retry_after: str | None = None
-
-
-class Plan:
-    """The next pushes come first, then what is set for a subscription, then what is set for all."""
-
-    def __init__(self) -> None:
-        self._next: deque[Planned] = deque()
-        self._of_subscription: dict[str, Planned] = {}
-        self._all = Planned(Act.OK)
-
-    def answer_all(self, act: Act, retry_after: str | None = None) -> None:
-        self._all = Planned(act, retry_after)
-
-    def answer_next(self, count: int, act: Act, retry_after: str | None = None) -> None:
-        """The next `count` pushes, after those planned before."""
-        self._next.extend([Planned(act, retry_after)] * count)
-
-    def answer_subscription(self, endpoint: str, act: Act, retry_after: str | None = None) -> None:
-        self._of_subscription[endpoint] = Planned(act, retry_after)
-
-    def clear(self) -> None:
-        """All is well again."""
-        self._next.clear()
-        self._of_subscription.clear()
-        self._all = Planned(Act.OK)
-
-    def take(self, endpoint: str) -> Planned:
-        """What to do with a push to `endpoint` that came now."""
-        return self._next.popleft() if self._next else self._of_subscription.get(endpoint, self._all)

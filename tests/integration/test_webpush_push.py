@@ -74,7 +74,7 @@ class World:
         made = [target(self.standin.subscribe(PUBLIC, host)) for _ in range(count * max(1, len(acts)))]
         for index, one in enumerate(made):
             if acts:
-                self.plan.answer_subscription(one.value, acts[index % len(acts)])
+                self.plan.answer_target(one.value, acts[index % len(acts)])
         return made
 
     async def push(self, *targets: PushTarget, one: Wake | None = None) -> list[PushOutcome]:

@@ -262,7 +262,7 @@ class TestReading:
 class TestPlan:
     @pytest.mark.parametrize("act", list(STATUS))
     async def test_answers_as_told(self, world: World, act: Act) -> None:
-        world.standin.plan.answer_subscription(world.subscription.endpoint, act)
+        world.standin.plan.answer_target(world.subscription.endpoint, act)
         assert await world.post() == (STATUS[act], None)
         world.standin.plan.clear()
         assert await world.post() == (201, None)
