@@ -6,13 +6,12 @@ import asyncio
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from infra.firebase.credentials import REFRESH_WITHIN_S, AccessTokens, TokenUnavailable
@@ -20,9 +19,9 @@ from infra.firebase.push import ATTEMPT_S, FcmPusher
 from infra.firebase.transport import CONNECTIONS, Transport
 from infra.standins.fcm import FcmStandIn
 from infra.standins.fcm_plan import Act
-from matching.waking import PushOutcome, PushResult, PushTarget, Wake, WakeType
+from matching.waking import PushOutcome, PushResult, PushTarget, Wake
 from tests.support.fakes.push_words import FakeWords
-from tests.support.pushes import target, wake
+from tests.support.pushes import Clock, Counted, results, ring, target
 
 
 class FakeBudget:
@@ -55,16 +54,6 @@ class FakeTokens:
         pass
 
 
-class Clock:
-    """The real time, moved by a test."""
-
-    def __init__(self) -> None:
-        self.ahead = timedelta()
-
-    def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
-
-
 class World:
     def __init__(self, standin: FcmStandIn, account: Path) -> None:
         self.standin = standin
@@ -84,14 +73,6 @@ class World:
         return outcome
 
 
-def ring(type_: WakeType = WakeType.RING, *, life_s: float = 30) -> Wake:
-    return wake(type_, sent_at=datetime.now(UTC), life_s=life_s)
-
-
-def results(outcomes: Sequence[PushOutcome]) -> Counter[PushResult]:
-    return Counter(outcome.result for outcome in outcomes)
-
-
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with FcmStandIn() as standin:
@@ -102,44 +83,9 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         await world.tokens.close()
 
 
-class Counted:
-    """What the metrics have grown by since the test began."""
-
-    def __init__(self) -> None:
-        self._before = self._now()
-
-    def answers(self) -> Mapping[str, float]:
-        return self._grown("eyeline_push_answers_total", "answer")
-
-    def results(self) -> Mapping[str, float]:
-        return self._grown("eyeline_push_results_total", "result")
-
-    def dropped(self) -> float:
-        return sum(self._grown("eyeline_push_dropped_total", "type").values())
-
-    def timed(self) -> float:
-        return sum(self._grown("eyeline_push_seconds_count", "provider").values())
-
-    def _grown(self, name: str, label: str) -> Mapping[str, float]:
-        grown: Counter[str] = Counter()
-        for (found, labels), value in self._now().items():
-            if found == name and (by := value - self._before.get((found, labels), 0)):
-                grown[dict(labels)[label]] += by  # type: ignore[assignment]
-        return dict(grown)
-
-    def _now(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-        return {
-            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-            for metric in REGISTRY.collect()
-            if metric.name.startswith("eyeline_push")
-            for sample in metric.samples
-            if sample.labels.get("provider") == "fcm" and not sample.name.endswith("_bucket")
-        }
-
-
 @pytest.fixture
 def counted() -> Counted:
-    return Counted()
+    return Counted("fcm")
 
 
 class TestAnswers:

@@ -16,7 +16,6 @@ from multiprocessing.connection import Connection
 from uuid import uuid4
 
 import pytest
-from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from infra.standins.webpush import MOZILLA, WebPushStandIn
@@ -30,22 +29,12 @@ from infra.webpush.vapid import Vapid
 from matching.waking import PushOutcome, PushResult, PushTarget, Wake, WakeType
 from server.push_services import is_push_endpoint
 from tests.support.fakes.push_words import FakeWords
-from tests.support.pushes import wake
+from tests.support.pushes import URGENCIES, Clock, Counted, results, ring
 
 PRIVATE, PUBLIC = make_keys()
 APPLE = "web.push.apple.com"
 LAG_S = 0.020
 """How late the event loop may be, once in a hundred times."""
-
-
-class Clock:
-    """The real time, moved by a test."""
-
-    def __init__(self) -> None:
-        self.ahead = timedelta()
-
-    def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
 
 
 class Words(FakeWords):
@@ -95,14 +84,6 @@ def to(endpoint: str) -> PushTarget:
     return target(Subscription(endpoint, WebPushStandIn().subscribe(PUBLIC).keys))
 
 
-def ring(type_: WakeType = WakeType.RING, *, life_s: float = 30) -> Wake:
-    return wake(type_, sent_at=datetime.now(UTC), life_s=life_s)
-
-
-def results(outcomes: Sequence[PushOutcome]) -> Counter[PushResult]:
-    return Counter(outcome.result for outcome in outcomes)
-
-
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     async with WebPushStandIn() as standin:
@@ -111,45 +92,9 @@ async def world() -> AsyncIterator[World]:
         await world.pusher.close()
 
 
-class Counted:
-    """What the metrics have grown by since the test began."""
-
-    def __init__(self) -> None:
-        self._before = self._now()
-
-    def answers(self) -> Mapping[str, float]:
-        return self._grown("eyeline_push_answers_total", "answer")
-
-    def results(self) -> Mapping[str, float]:
-        return self._grown("eyeline_push_results_total", "result")
-
-    def dropped(self) -> float:
-        return sum(self._grown("eyeline_push_dropped_total", "type").values())
-
-    def timed(self) -> float:
-        return sum(self._grown("eyeline_push_seconds_count", "provider").values())
-
-    def _grown(self, name: str, label: str) -> Mapping[str, float]:
-        grown: dict[str, float] = {}
-        for (found, labels), value in self._now().items():
-            if found == name and (by := value - self._before.get((found, labels), 0)):
-                key = dict(labels)[label]
-                grown[key] = grown.get(key, 0) + by
-        return grown
-
-    def _now(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-        return {
-            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-            for metric in REGISTRY.collect()
-            if metric.name.startswith("eyeline_push")
-            for sample in metric.samples
-            if sample.labels.get("provider") == "webpush" and not sample.name.endswith("_bucket")
-        }
-
-
 @pytest.fixture
 def counted() -> Counted:
-    return Counted()
+    return Counted("webpush")
 
 
 class TestWhatIsSent:
@@ -159,15 +104,7 @@ class TestWhatIsSent:
         assert received.data is not None
         assert (received.data["type"], received.data["title"]) == ("ring", "ring title")
 
-    @pytest.mark.parametrize(
-        ("type_", "urgency"),
-        [
-            (WakeType.RING, "high"),
-            (WakeType.WITHDRAW, "high"),
-            (WakeType.MISSED, "normal"),
-            (WakeType.SOMEONE_FREE, "normal"),
-        ],
-    )
+    @pytest.mark.parametrize(("type_", "urgency"), URGENCIES)
     async def test_its_urgency_is_its_types(self, world: World, type_: WakeType, urgency: str) -> None:
         await world.push(one=ring(type_))
         headers = (await world.standin.nth(1)).headers

@@ -19,7 +19,7 @@ from infra.standins.fcm_rules import PAYLOAD_BYTES, payload_bytes, violation
 from matching.model import WithdrawReason
 from matching.waking import PushTarget, TextKey, Wake, WakeType, text_key
 from tests.support.fakes.push_words import FakeWords
-from tests.support.pushes import REQUEST, SENT, target, wake
+from tests.support.pushes import REQUEST, RING_DATA, SENT, URGENCIES, target, wake
 
 NOW = SENT + timedelta(seconds=0.5)
 
@@ -34,15 +34,7 @@ def message(one: Wake, to: PushTarget, now: datetime = NOW) -> dict[str, Any]:
 
 class TestData:
     def test_is_what_the_apps_read_and_nothing_else(self) -> None:
-        assert data(wake()) == {
-            "v": "1",
-            "type": "ring",
-            "request_id": str(REQUEST),
-            "epoch": "3",
-            "language": "da",
-            "sent_at": "2026-11-23T12:00:00.123Z",
-            "expires_at": "2026-11-23T12:00:30.123Z",
-        }
+        assert data(wake()) == RING_DATA
 
     @pytest.mark.parametrize("reason", list(WithdrawReason))
     def test_of_a_withdrawal_says_why(self, reason: WithdrawReason) -> None:
@@ -61,15 +53,7 @@ class TestData:
         assert message(wake(), target(platform=platform))["data"] == data(wake())
 
 
-@pytest.mark.parametrize(
-    ("type_", "priority"),
-    [
-        (WakeType.RING, "high"),
-        (WakeType.WITHDRAW, "high"),
-        (WakeType.MISSED, "normal"),
-        (WakeType.SOMEONE_FREE, "normal"),
-    ],
-)
+@pytest.mark.parametrize(("type_", "priority"), URGENCIES)
 def test_android_gets_data_only_that_does_not_collapse(type_: WakeType, priority: str) -> None:
     assert message(wake(type_), target("phone")) == {
         "fid": "phone",
@@ -112,15 +96,7 @@ def test_an_iphone_gets_an_alert_that_takes_the_place_of_the_last(
     }
 
 
-@pytest.mark.parametrize(
-    ("type_", "urgency"),
-    [
-        (WakeType.RING, "high"),
-        (WakeType.WITHDRAW, "high"),
-        (WakeType.MISSED, "normal"),
-        (WakeType.SOMEONE_FREE, "normal"),
-    ],
-)
+@pytest.mark.parametrize(("type_", "urgency"), URGENCIES)
 def test_a_browser_gets_data_with_a_life_and_an_urgency(type_: WakeType, urgency: str) -> None:
     assert message(wake(type_), target("browser", "web")) == {
         "fid": "browser",

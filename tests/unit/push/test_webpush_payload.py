@@ -22,10 +22,10 @@ from infra.webpush.payload import PLAINTEXT_BYTES, Payloads, payload
 from matching.model import WithdrawReason
 from matching.waking import PushOutcome, PushResult, PushText, TextKey, Wake, WakeType, text_key
 from tests.support.fakes.push_words import FakeWords
-from tests.support.pushes import REQUEST, wake
+from tests.support.pushes import RING_DATA, wake
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-_DATA = {"v", "type", "request_id", "epoch", "language", "sent_at", "expires_at"}
+_DATA = set(RING_DATA)
 _WORDS = {"title", "body", "lang", "dir"}
 
 
@@ -50,13 +50,7 @@ def told(one: Wake, languages: tuple[str, ...] = ("da", "en")) -> dict[str, Any]
 class TestPayload:
     def test_of_a_ring_is_this_and_nothing_else(self) -> None:
         assert told(wake()) == {
-            "v": "1",
-            "type": "ring",
-            "request_id": str(REQUEST),
-            "epoch": "3",
-            "language": "da",
-            "sent_at": "2026-11-23T12:00:00.123Z",
-            "expires_at": "2026-11-23T12:00:30.123Z",
+            **RING_DATA,
             "title": "ring title",
             "body": "ring body",
             "lang": "da",
