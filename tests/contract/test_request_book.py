@@ -9,6 +9,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from infra.memory.clock import MovedClock
+from infra.memory.request_book import MemoryRequestBook, Volunteer
 from matching.model import OfferOutcome, Outcome, Request, RequestState, WithdrawReason
 from matching.ports import (
     IdempotencyMismatch,
@@ -21,8 +23,6 @@ from matching.ports import (
 from matching.request_rules import Acceptance, Case, Change, Progress, RequestLimits, accept, cancel, decline, look
 from tests.integration.postgres.world import World, open_world
 from tests.support.engines import Engines
-from tests.support.fakes.clock import FakeClock
-from tests.support.fakes.request_book import FakeRequestBook, Volunteer
 
 LIMITS = RequestLimits()
 Person = tuple[UUID, UUID]
@@ -50,8 +50,8 @@ class Subject(Protocol):
 
 class FakeSubject:
     def __init__(self) -> None:
-        self._clock = FakeClock()
-        self.book = FakeRequestBook(self._clock, LIMITS)
+        self._clock = MovedClock()
+        self.book = MemoryRequestBook(self._clock, LIMITS)
 
     async def requester(self) -> Person:
         return uuid4(), uuid4()

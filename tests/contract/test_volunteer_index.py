@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from infra.memory.index import MemoryIndex
 from infra.valkey.connection import open_valkey
 from infra.valkey.generation import Generation
 from infra.valkey.index import ValkeyIndex
 from infra.valkey.library import Library
 from matching.model import Listing, Tier
 from matching.ports import IndexUnavailable, Swept, VolunteerIndex
-from tests.support.fake_index import FakeIndex
 
 HOT, COLD = Tier.HOT, Tier.COLD
 
@@ -38,7 +38,7 @@ class Subject(Protocol):
 
 class FakeSubject:
     def __init__(self) -> None:
-        self.index = FakeIndex()
+        self.index = MemoryIndex()
 
     async def wipe(self) -> None:
         self.index.wipe()

@@ -93,7 +93,7 @@ class HttpApi:
         self.clock = clock
         self.told = Told()
         self.limits = NoLimits()
-        self.index = FakeIndex()
+        self.index = MemoryIndex()
         self.admin: AdminSockets | None = None
         self.client = client
         self.base = base
@@ -143,7 +143,7 @@ class TestClock:
         return self.now
 
 
-class FakeIndex:
+class MemoryIndex:
     """Volunteers who could be asked, as a test says; None: the index is away."""
 
     def __init__(self) -> None:

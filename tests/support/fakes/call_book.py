@@ -7,15 +7,15 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
+from infra.memory.clock import MovedClock
 from signaling.model import Call, CallState
 from signaling.ports import Changed, NoSuchCall
-from tests.support.fakes.clock import FakeClock
 
 
 class FakeCallBook:
     """Every method lets others go first, then does its work undisturbed, as a transaction does."""
 
-    def __init__(self, clock: FakeClock, *calls: Call) -> None:
+    def __init__(self, clock: MovedClock, *calls: Call) -> None:
         self.calls = {call.id: call for call in calls}
         self.written = 0
         """How many changes were committed."""

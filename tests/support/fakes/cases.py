@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
+from infra.memory.clock import NOON as NOON
 from matching.model import Offer, OfferOutcome, Outcome, Request, RequestState, WithdrawReason
 from matching.request_rules import Case
 
-NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 REQUEST, REQUESTER, SESSION, CALL = (UUID(int=n) for n in range(1, 5))
 
 

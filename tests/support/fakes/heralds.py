@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from infra.memory.request_book import MemoryRequestBook
 from matching.model import Request
 from matching.request_rules import Progress
-from tests.support.fakes.request_book import FakeRequestBook
 
 
 class FakeCallHerald:
@@ -22,7 +22,7 @@ class FakeCallHerald:
 class FakeHerald:
     """`matching.ports.Herald`: offers are told at once, and acknowledged by everybody who is not `deaf`."""
 
-    def __init__(self, book: FakeRequestBook) -> None:
+    def __init__(self, book: MemoryRequestBook) -> None:
         self.told: list[UUID] = []
         self.progressed: list[Progress] = []
         self.deaf: set[UUID] = set()

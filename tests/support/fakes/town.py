@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
+from infra.memory.clock import MovedClock
+from infra.memory.index import MemoryIndex
+from infra.memory.request_book import MemoryListings, MemoryRequestBook, Volunteer
 from matching.asking import AskingLimits
 from matching.help_desk import HelpDesk
 from matching.languages import index_languages
@@ -12,11 +15,8 @@ from matching.model import Offer, OfferOutcome, Request, Tier
 from matching.ports import NewRequest
 from matching.request_rules import Event, RequestLimits, step
 from matching.waves import FixedWaves
-from tests.support.fake_index import FakeIndex
 from tests.support.fakes.cases import person
-from tests.support.fakes.clock import FakeClock
 from tests.support.fakes.heralds import FakeHerald
-from tests.support.fakes.request_book import FakeListings, FakeRequestBook, Volunteer
 
 
 class Town:
@@ -25,11 +25,11 @@ class Town:
     def __init__(self, *, size: int = 2, interval_s: float = 10) -> None:
         limits = RequestLimits()
         self.limits = AskingLimits(limits)
-        self.clock = FakeClock()
-        self.book = FakeRequestBook(self.clock, limits)
-        self.index = FakeIndex()
+        self.clock = MovedClock()
+        self.book = MemoryRequestBook(self.clock, limits)
+        self.index = MemoryIndex()
         self.index.complete()
-        self.listings = FakeListings(self.book)
+        self.listings = MemoryListings(self.book)
         self.herald = FakeHerald(self.book)
         self.policy = FixedWaves(size, timedelta(seconds=interval_s))
         self.desk = self.node()

@@ -11,14 +11,14 @@ from uuid import UUID
 
 import pytest
 
+from infra.memory.index import MemoryIndex
+from infra.memory.request_book import Busy, Volunteer
 from matching.help_desk import PROGRESS_EVERY_S, Refusal, why_not
 from matching.model import Listing, OfferOutcome, Outcome, Request, RequestState, Tier, WithdrawReason
 from matching.ports import IdempotencyMismatch, IndexUnavailable, NewRequest, NotFound, RequestOpen, Swept
 from matching.request_rules import Acceptance
-from tests.support.fake_index import FakeIndex
 from tests.support.fakes.cases import NOON, offer, person, seconds
 from tests.support.fakes.cases import request as request_in_state
-from tests.support.fakes.request_book import Busy, Volunteer
 from tests.support.fakes.town import Town
 
 PHONE, TABLET = UUID(int=31), UUID(int=32)
@@ -484,7 +484,7 @@ class TestProgress:
         assert len(town.herald.progressed) == 1
 
 
-class LostIndex(FakeIndex):
+class LostIndex(MemoryIndex):
     """Valkey is away: nothing answers."""
 
     async def put(self, listings: Sequence[Listing], now: float) -> NoReturn:

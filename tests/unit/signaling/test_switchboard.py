@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 
+from infra.memory.clock import MovedClock
 from signaling.call_rules import CallLimits
 from signaling.model import Call, CallState, EndReason, Media, Side
 from signaling.negotiation import Negotiation
@@ -19,7 +20,6 @@ from tests.support.fakes.call_book import FakeCallBook
 from tests.support.fakes.calls import RUNNING, VOLUNTEER, VOLUNTEER_SESSION, call
 from tests.support.fakes.carrying import FakeNegotiations, FakeSender
 from tests.support.fakes.cases import CALL, REQUEST, REQUESTER, SESSION, person
-from tests.support.fakes.clock import FakeClock
 from tests.support.fakes.heralds import FakeCallHerald
 
 STRANGER, ELSEWHERE = person(9), UUID(int=9000)
@@ -31,7 +31,7 @@ class Room:
     """A switchboard with everything it needs, and one call."""
 
     def __init__(self, live: Call | None = None) -> None:
-        self.clock = FakeClock()
+        self.clock = MovedClock()
         self.book = FakeCallBook(self.clock, live or call())
         self.sender = FakeSender()
         self.negotiations = FakeNegotiations()

@@ -1,4 +1,4 @@
-"""The volunteer index as anyone would first write it: one dict, sorted when asked."""
+"""The volunteer index in memory, as anyone would first write it: one dict, sorted when asked."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Entry:
         return may
 
 
-class FakeIndex:
+class MemoryIndex:
     """Implements `matching.ports.VolunteerIndex` in memory. `wipe` and `complete` are what happens to a server."""
 
     def __init__(self) -> None:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
+from infra.memory.clock import MovedClock
 from matching.languages import index_language
 from matching.model import Listing, Offer, OfferOutcome, Request, RequestState, Tier
 from matching.ports import (
@@ -26,7 +27,6 @@ from matching.ports import (
     WavePlan,
 )
 from matching.request_rules import Case, Change, Progress, RequestLimits, next_look
-from tests.support.fakes.clock import FakeClock
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 FIRST_LOOK = timedelta(seconds=0.5)
@@ -78,10 +78,10 @@ class Busy:
     request_id: UUID
 
 
-class FakeRequestBook:
+class MemoryRequestBook:
     """Implements `matching.ports.RequestBook`; tests read and turn its dictionaries as they like."""
 
-    def __init__(self, clock: FakeClock, limits: RequestLimits) -> None:
+    def __init__(self, clock: MovedClock, limits: RequestLimits) -> None:
         self.rows: dict[UUID, Row] = {}
         self.people: dict[UUID, Volunteer] = {}
         self.busy: dict[UUID, Busy] = {}
@@ -366,10 +366,10 @@ class FakeRequestBook:
         return sorted(waiting, key=lambda row: (row.request.created_at, row.request.id))
 
 
-class FakeListings:
-    """`matching.ports.Listings` read from a `FakeRequestBook`: everybody who can be asked, always within hours."""
+class MemoryListings:
+    """`matching.ports.Listings` read from a `MemoryRequestBook`: everybody who can be asked, always within hours."""
 
-    def __init__(self, book: FakeRequestBook) -> None:
+    def __init__(self, book: MemoryRequestBook) -> None:
         self._book = book
 
     async def of(self, people: Collection[UUID]) -> list[Listing]:
