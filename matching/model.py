@@ -82,6 +82,15 @@ class Request:
     """Offers made over all epochs, as the requester is told."""
     call_id: UUID | None
     version: int
+    group_id: UUID | None = None
+    """People the requester trusts, who are asked first."""
+    desk_id: UUID | None = None
+    """The organisation's desk that is asked."""
+    public_at: datetime | None = None
+    """From then on anybody may be asked; None: nobody but the group or desk."""
+    first_person: UUID | None = None
+    """Who helped a moment ago, and is asked before all others until `first_until`."""
+    first_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +120,9 @@ class Offer:
     """None of their devices could be rung, so far."""
     barred: bool = False
     """They were suspended since."""
+    ended_at: datetime | None = None
+    local_hour: int | None = None
+    """On the volunteer's wall when they were asked, 0 to 23."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ CREATE TABLE answer_tallies (
 );
 -- Requests that ended up to then are counted in.
 CREATE TABLE answer_tallies_done (
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    one  boolean PRIMARY KEY DEFAULT true CHECK (one),
     upto timestamptz NOT NULL
 );
 INSERT INTO answer_tallies_done (upto) VALUES (eyeline_now());
