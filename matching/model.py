@@ -87,10 +87,16 @@ class Request:
     desk_id: UUID | None = None
     """The organisation's desk that is asked."""
     public_at: datetime | None = None
-    """From then on anybody may be asked; None: nobody but the group or desk."""
+    """With a group or desk: from then on anybody may be asked; None: never."""
     first_person: UUID | None = None
     """Who helped a moment ago, and is asked before all others until `first_until`."""
     first_until: datetime | None = None
+
+    def is_private(self, now: datetime) -> bool:
+        """Whether nobody but its group or desk may be asked."""
+        if self.group_id is None and self.desk_id is None:
+            return False
+        return self.public_at is None or now < self.public_at
 
 
 @dataclass(frozen=True, slots=True)

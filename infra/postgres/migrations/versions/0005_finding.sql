@@ -61,16 +61,16 @@ CREATE TABLE invites (
 CREATE INDEX invites_group ON invites (group_id);
 CREATE INDEX invites_desk ON invites (desk_id);
 
--- Whom a request may be offered to. `public_at`: from then on to anybody; NULL: never. `first_person`: the one who helped
--- a moment ago, asked before all others until `first_until`.
+-- Whom a request may be offered to. With a group or a desk: to anybody else from `public_at` on; NULL: never. Without
+-- foreign keys: what is asked of a group that is gone must not be asked of strangers. `first_person`: the one who helped a
+-- moment ago, asked before all others until `first_until`.
 ALTER TABLE requests
-    ADD COLUMN group_id     uuid REFERENCES groups ON DELETE SET NULL,
-    ADD COLUMN desk_id      uuid REFERENCES desks ON DELETE SET NULL,
+    ADD COLUMN group_id     uuid,
+    ADD COLUMN desk_id      uuid,
     ADD COLUMN public_at    timestamptz,
-    ADD COLUMN first_person uuid REFERENCES users ON DELETE SET NULL,
+    ADD COLUMN first_person uuid,
     ADD COLUMN first_until  timestamptz,
     ADD CHECK (num_nonnulls(group_id, desk_id) <= 1);
-UPDATE requests SET public_at = created_at WHERE state <> 'ended';
 CREATE INDEX requests_of_desk ON requests (desk_id, created_at, id) WHERE state = 'waiting' AND desk_id IS NOT NULL;
 
 -- `local_hour`: on the volunteer's wall when they were asked, by which chances are learned. `standby_until`: they said yes
