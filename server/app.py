@@ -37,6 +37,7 @@ from infra.postgres.call_book import PostgresCallBook
 from infra.postgres.checks import DatabaseChecks
 from infra.postgres.clock import DatabaseClock
 from infra.postgres.figures import PostgresFigures
+from infra.postgres.groups import PostgresGroups
 from infra.postgres.listings import PostgresListings
 from infra.postgres.migrate import migrate as migrate
 from infra.postgres.news import PostgresNews
@@ -213,6 +214,7 @@ class Node:
         self.index = ValkeyIndex(library)
         self.accounts = PostgresAccounts(pool)
         self.suspensions = PostgresSuspensions(pool)
+        self.groups = PostgresGroups(pool)
         self.limiter = ValkeyLimits(library)
         book = PostgresRequestBook(pool, limits.book)
         listings = PostgresListings(pool, FRESH)
