@@ -36,6 +36,7 @@ from infra.postgres.accounts import PostgresAccounts
 from infra.postgres.call_book import PostgresCallBook
 from infra.postgres.checks import DatabaseChecks
 from infra.postgres.clock import DatabaseClock
+from infra.postgres.desks import PostgresDesks
 from infra.postgres.figures import PostgresFigures
 from infra.postgres.groups import PostgresGroups
 from infra.postgres.listings import PostgresListings
@@ -70,7 +71,9 @@ from server.accounts import AdminRole
 from server.admin_feed import AdminFeed
 from server.api.accounts import AccountsApi
 from server.api.admin import AdminApi, AdminSockets
+from server.api.admin_desks import AdminDesksApi
 from server.api.calls import CallsApi
+from server.api.groups import GroupsApi
 from server.api.health import HealthApi
 from server.api.help import HelpApi
 from server.api.moderation import ModerationApi
@@ -215,6 +218,8 @@ class Node:
         self.accounts = PostgresAccounts(pool)
         self.suspensions = PostgresSuspensions(pool)
         self.groups = PostgresGroups(pool)
+        self.desks = PostgresDesks(pool)
+        self._https = settings.tls_certificate is not None
         self.limiter = ValkeyLimits(library)
         book = PostgresRequestBook(pool, limits.book)
         listings = PostgresListings(pool, FRESH)
@@ -272,7 +277,9 @@ class Node:
             *HelpApi(self.desk, self.help_desk).routes(),
             *CallsApi(self.desk).routes(),
             *PushApi(self._push.vapid_key).routes(),
+            *GroupsApi(self.groups, self.desks, self.limiter, https=self._https).routes(),
             *AdminApi(self.feed).routes(),
+            *AdminDesksApi(self.desks, https=self._https).routes(),
             *ModerationApi(self.suspensions, self._suspended).routes(),
         ]
 

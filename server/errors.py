@@ -79,6 +79,11 @@ def not_allowed() -> ApiError:
     return ApiError(403, "not_allowed", "this needs an admin role you do not have")
 
 
+def limit_reached() -> ApiError:
+    """409: there are as many of these as there may be."""
+    return ApiError(409, "limit_reached", "there are as many of these as there may be")
+
+
 def too_large() -> ApiError:
     return ApiError(413, "too_large", "the body is over 64 KiB")
 

@@ -202,3 +202,108 @@ class IceReply(msgspec.Struct, frozen=True, kw_only=True):
 
     ice_servers: list[IceServer]
     expires_at: str
+
+
+# Groups of trusted people, and desks of organisations.
+
+Name = Annotated[str, Meta(min_length=1, max_length=80)]
+MemberState = Annotated[
+    Literal["active", "unavailable"], Meta(description="`unavailable`: an account that is not asked at present")
+]
+
+
+class GroupBody(msgspec.Struct, frozen=True, kw_only=True):
+    name: Name
+
+
+class MemberView(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody in a group or at a desk; `member_id` names the membership, not the person."""
+
+    member_id: UUID
+    display_name: str | None
+    joined_at: str
+    state: MemberState
+
+
+class GroupView(msgspec.Struct, frozen=True, kw_only=True):
+    """A group I made (`mine`: with its members and how many invites are open), or one I am in (my own membership)."""
+
+    id: UUID
+    name: str
+    mine: bool
+    owner_name: str | None
+    member_id: UUID | None
+    joined_at: str | None
+    members: list[MemberView] | None
+    open_invites: int | None
+
+
+class GroupsReply(msgspec.Struct, frozen=True):
+    groups: list[GroupView]
+
+
+class GroupReply(msgspec.Struct, frozen=True):
+    group: GroupView
+
+
+class InviteReply(msgspec.Struct, frozen=True, kw_only=True):
+    """To be passed on to one person. `code` is shown this once; `url` opens the volunteer page with it."""
+
+    code: str
+    url: str
+    expires_at: str
+
+
+class DeskView(msgspec.Struct, frozen=True, kw_only=True):
+    """`opens_at`: of a closed desk, null if it will not open; `closes_at`: of this opening or the next one.
+
+    `member_id`: my own membership, if I answer for it.
+    """
+
+    id: UUID
+    name: str
+    languages: list[str]
+    open: bool
+    opens_at: str | None
+    closes_at: str | None
+    member_id: UUID | None
+
+
+class DesksReply(msgspec.Struct, frozen=True):
+    desks: list[DeskView]
+
+
+class AcceptedReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the invite was to: one of the two."""
+
+    group: GroupView | None = None
+    desk: DeskView | None = None
+
+
+class DeskBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A desk without hours is never open; `weekly` is local to `time_zone`."""
+
+    name: Name
+    languages: Annotated[list[LanguageTag], Meta(min_length=1, max_length=20)]
+    time_zone: Annotated[str, Meta(min_length=1, max_length=64, description="IANA zone")]
+    weekly: Annotated[list[WeeklyWindow], Meta(max_length=WINDOWS_MAX)]
+
+
+class AdminDeskView(msgspec.Struct, frozen=True, kw_only=True):
+    """A desk as an admin sees it."""
+
+    id: UUID
+    name: str
+    languages: list[str]
+    time_zone: str
+    weekly: list[WeeklyWindow]
+    open: bool
+    opens_at: str | None
+    closes_at: str | None
+    created_at: str
+    open_invites: int
+    agents: list[MemberView]
+
+
+class AdminDeskReply(msgspec.Struct, frozen=True):
+    desk: AdminDeskView

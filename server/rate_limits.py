@@ -19,6 +19,8 @@ SIGN_IN = Limit("sign_in", every_s=0.5, burst=120)
 """Sign-ins and refreshes per client address: many people may share one (a school, a carrier's gateway)."""
 SESSION = Limit("session", every_s=0.01, burst=400)
 """All other calls per session."""
+INVITE = Limit("invite", every_s=30.0, burst=20)
+"""Codes of invites shown by one person: nobody mistypes that often, and guessing one takes more than lifetimes."""
 
 
 class RateLimiter(Protocol):

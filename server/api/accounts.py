@@ -10,9 +10,6 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET
 
-from matching.availability import WeeklyWindow as Hours
-from matching.availability import check_zone
-from matching.languages import normal_tag
 from server.accounts import Accounts
 from server.api.sessions import user_view
 from server.errors import ApiError, invalid_body, not_found, suspended
@@ -26,6 +23,7 @@ from server.http_messages import (
     TopicsReply,
     WeeklyWindow,
 )
+from server.normal_forms import checked_languages, checked_name, checked_weekly, checked_zone
 from server.presenting import user_view as caller_view
 from server.push_services import is_push_endpoint
 from server.routing import Exchange, Route
@@ -113,7 +111,7 @@ class AccountsApi:
     async def put_availability(self, exchange: Exchange[Availability]) -> AvailabilityReply:
         user_id, body = exchange.caller.user_id, exchange.body
         paused_until = _utc(body.paused_until)
-        weekly = [_checked_window(window, f"weekly[{place}]") for place, window in enumerate(body.weekly)]
+        weekly = checked_weekly(body.weekly)
         await self._accounts.put_availability(
             user_id, msgspec.to_builtins(weekly), paused=body.paused, paused_until=paused_until
         )
@@ -150,41 +148,13 @@ def _checked(body: MeChange) -> dict[str, Any]:
     if body.role is not UNSET:
         changes["role"] = body.role
     if body.display_name is not UNSET:
-        changes["display_name"] = _checked_name(body.display_name)
+        name = body.display_name
+        changes["display_name"] = None if name is None else checked_name("display_name", name, "; null removes it")
     if body.languages is not UNSET:
-        changes["languages"] = _checked_languages(body.languages)
+        changes["languages"] = checked_languages(body.languages)
     if body.time_zone is not UNSET:
-        try:
-            changes["time_zone"] = check_zone(body.time_zone)
-        except ValueError as error:
-            raise invalid_body("time_zone", str(error)) from None
+        changes["time_zone"] = checked_zone(body.time_zone)
     return changes
-
-
-def _checked_name(name: str | None) -> str | None:
-    stripped = name.strip() if name is not None else None
-    if stripped == "":
-        raise invalid_body("display_name", "must not be blank; null removes it")
-    return stripped
-
-
-def _checked_languages(tags: list[str]) -> list[str]:
-    """Canonical tags, each once: one person's `en-us` and `en-US` are one wish."""
-    normal: list[str] = []
-    for place, tag in enumerate(tags):
-        try:
-            normal.append(normal_tag(tag))
-        except ValueError as error:
-            raise invalid_body(f"languages[{place}]", str(error)) from None
-    return list(dict.fromkeys(normal))
-
-
-def _checked_window(window: WeeklyWindow, field: str) -> WeeklyWindow:
-    try:
-        hours = Hours.parse(window.days, window.start, window.end)
-    except ValueError as error:
-        raise invalid_body(field, str(error)) from None
-    return WeeklyWindow(days=list(hours.days), start=window.start, end=window.end)
 
 
 def _utc(moment: datetime | None) -> datetime | None:
