@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.engines import Engines
-from tests.support.http_cases import CASES, LONG
+from tests.support.http_cases import CASES, LONG, named
 from tests.support.http_world import World, living_world
 from tests.support.nodes import TOKEN_SECRET
 
@@ -136,6 +136,13 @@ class TestWhoseItIs:
             reply = await world.call("GET /v1/admin/queue", token=world.people[person].token)
         reply.refuses(403, "not_allowed")
 
+    @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.who == "owner"])
+    @pytest.mark.parametrize("person", ["requester", "volunteer", "observer", "moderator"])
+    async def test_calls_of_an_owner(self, world: World, name: str, person: str) -> None:
+        async with world.outside.nothing_changes():
+            reply = await world.call(name, token=world.people[person].token)
+        reply.refuses(403, "not_allowed")
+
     async def test_calls_of_a_moderator(self, world: World) -> None:
         async with world.outside.nothing_changes():
             reply = await world.call("POST /v1/admin/users/{id}/suspend", token=world.people["observer"].token)
@@ -156,8 +163,7 @@ class TestWhoseItIs:
         assert case.others
         async with world.outside.nothing_changes():
             for other in case.others:
-                path = template.replace("{id}", other).replace("{device_id}", other)
-                (await world.call(name, path=path)).refuses(404, "not_found")
+                (await world.call(name, path=named(template, other))).refuses(404, "not_found")
 
     @pytest.mark.parametrize("path", sorted({name.partition(" ")[2] for name in CASES}))
     async def test_methods_a_path_does_not_have(self, world: World, path: str) -> None:
@@ -165,7 +171,7 @@ class TestWhoseItIs:
         token = world.people["helper"].token
         async with world.outside.nothing_changes():
             for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - known:
-                at = path.replace("{id}", world.things["call"]).replace("{device_id}", "x")
+                at = named(path, world.things["call"])
                 reply = await world.outside.call(method, at, token=token)
                 # A path that fits another one's pattern names a thing that is none.
                 reply.refuses(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from uuid import UUID
 
-Who = Literal["anybody", "person", "requester", "volunteer", "observer", "moderator"]
+Who = Literal["anybody", "person", "requester", "volunteer", "observer", "moderator", "owner"]
 LONG = "x" * 10_000
 SOME_ID = UUID(int=7, version=4)
 
@@ -153,8 +153,26 @@ EPOCH = [*required("epoch"), *integer("epoch", 1, 2**31 - 1)]
 DECLINE = [*EPOCH, *choice("reason")]
 ATTEMPT = [*required("attempt"), *integer("attempt", 1, 2**31 - 1)]
 END = [*required("reason"), *choice("reason", "cancelled", "lost", "ended_by_admin")]
+NAME = [*required("name"), *text("name", " ", "x" * 81)]
+DESK = [
+    *NAME,
+    *required("languages"), *LANGUAGES, *wrongs("languages", None, []),
+    *required("time_zone"), *text("time_zone", "Mars/Olympus", "europe/nowhere"),
+    *[wrong for wrong in AVAILABILITY if wrong.place.startswith("weekly")],
+]  # fmt: skip
 
 IDS = ("00000000-0000-7000-8000-000000000000", "x", "123", "current", "%00", "..%2f..", "%ff", "x" * 2000)
+A_DESK = {"name": "Quokka", "languages": ["en"], "time_zone": "UTC", "weekly": [WINDOW]}
+
+
+def of_desk(path: str = "", **more: Any) -> Case:
+    return Case("owner", "/v1/admin/desks/{desk}" + path, foreign=(403, "not_allowed"), others=IDS, **more)
+
+
+def named(template: str, thing: str) -> str:
+    """The path with that in every place that names a thing."""
+    return re.sub(r"{\w+}", lambda _: thing, template)
+
 
 CASES: dict[str, Case] = {
     "POST /v1/sessions": Case(
@@ -223,7 +241,24 @@ CASES: dict[str, Case] = {
         "person", "/v1/calls/{call}/end", {"reason": "done"}, END, no_store=True, others=IDS
     ),
     "POST /v1/calls/{id}/avoid": Case(path="/v1/calls/{call}/avoid", others=IDS),
+    "GET /v1/groups": Case(),
+    "POST /v1/groups": Case("requester", body={"name": "Quokka"}, wrong=NAME),
+    "PATCH /v1/groups/{id}": Case("requester", "/v1/groups/{group}", {"name": "Quokka"}, NAME, others=IDS),
+    "DELETE /v1/groups/{id}": Case("requester", "/v1/groups/{group}", others=IDS),
+    "POST /v1/groups/{id}/invites": Case("requester", "/v1/groups/{group}/invites", others=IDS),
+    "DELETE /v1/groups/{id}/invites": Case("requester", "/v1/groups/{group}/invites", others=IDS),
+    "DELETE /v1/groups/{id}/members/{member_id}": Case(path="/v1/groups/{group}/members/{member}", others=IDS),
+    "POST /v1/invites/{code}/accept": Case("volunteer", "/v1/invites/{code}/accept", others=IDS),
+    "GET /v1/desks": Case(),
+    "DELETE /v1/desks/{id}/agents/{member_id}": Case("volunteer", "/v1/desks/{desk}/agents/{member}", others=IDS),
     "GET /v1/admin/queue": Case("observer"),
+    "POST /v1/admin/desks": Case("owner", body=A_DESK, wrong=DESK),
+    "GET /v1/admin/desks/{id}": of_desk(),
+    "PUT /v1/admin/desks/{id}": of_desk(body=A_DESK, wrong=DESK),
+    "DELETE /v1/admin/desks/{id}": of_desk(),
+    "POST /v1/admin/desks/{id}/invites": of_desk("/invites"),
+    "DELETE /v1/admin/desks/{id}/invites": of_desk("/invites"),
+    "DELETE /v1/admin/desks/{id}/agents/{member_id}": of_desk("/agents/{member}"),
     "POST /v1/admin/users/{id}/suspend": Case(
         "moderator",
         "/v1/admin/users/{user}/suspend",

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from server.invite_codes import code_hash, new_code
 from tests.support.engines import Engines
 from tests.support.http_cases import CASES, Case
 from tests.support.outside import MARK, Outside, Reply, Someone
@@ -57,6 +58,30 @@ async def call_between(outside: Outside, stack: AsyncExitStack, name: str) -> tu
     return caller, helper, call["id"]
 
 
+async def group_and_desk(outside: Outside, owner: Someone, member: Someone) -> dict[str, str]:
+    """A group with a member, a desk, and the code of an invite that this member has used."""
+    name, code = f"{MARK} {owner.name}", new_code()
+    group = await outside.database.fetchval(
+        "INSERT INTO groups (owner_id, name) VALUES ($1, $2) RETURNING id", owner.user_id, name
+    )
+    desk = await outside.database.fetchval(
+        "INSERT INTO desks (name, languages, index_languages, time_zone) VALUES ($1, $2, $2, 'UTC') RETURNING id",
+        name,
+        ["en"],
+    )
+    membership = await outside.database.fetchval(
+        "INSERT INTO memberships (group_id, user_id) VALUES ($1, $2) RETURNING id", group, member.user_id
+    )
+    await outside.database.execute(
+        "INSERT INTO invites (hash, group_id, expires_at, accepted_by) VALUES ($1, $2, now() + interval '1 day', $3)",
+        code_hash(code),
+        group,
+        member.user_id,
+    )
+    outside.secrets.add(code)
+    return {"group": str(group), "desk": str(desk), "member": str(membership), "code": code}
+
+
 @asynccontextmanager
 async def living_world(engines: Engines) -> AsyncIterator[World]:
     engines.restore()
@@ -72,9 +97,10 @@ async def living_world(engines: Engines) -> AsyncIterator[World]:
             ("volunteer", "volunteer"),
             ("observer", None),
             ("moderator", None),
+            ("owner", None),
         ):
             people[name] = await outside.sign_in(name, role, *([language] if role else []))
-        for role in ("observer", "moderator"):
+        for role in ("observer", "moderator", "owner"):
             await outside.database.execute(
                 "UPDATE users SET admin_roles = ARRAY[$2::text] WHERE id = $1", people[role].user_id, role
             )
@@ -88,6 +114,8 @@ async def living_world(engines: Engines) -> AsyncIterator[World]:
         things["user"] = people["nobody"].user_id
         foreign = {"request": request, "call": other_call, "session": people["waiting"].session_id}
         foreign["user"] = people["waiting"].user_id
+        things |= await group_and_desk(outside, people["requester"], people["nobody"])
+        foreign |= await group_and_desk(outside, people["waiting"], people["asked"])
         device = f"{MARK}-foreign"
         put = await outside.call(
             "PUT", f"/v1/me/devices/{device}", {"platform": "web"}, token=people["volunteer"].token
