@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from matching.audience import (
+    AudienceLimits,
+    call_tag,
+    first_person_offer,
+    is_first_persons_turn,
+    next_opening,
+    tags_open,
+    tags_to_ask,
+)
 from matching.languages import index_language
-from matching.model import Request, RequestState, Tier
-from matching.ports import Herald, IndexUnavailable, Listings, NotFound, RequestBook, VolunteerIndex, WavePlan
-from matching.request_rules import Case, Change, RequestLimits, look, requester_is_there
-from matching.waves import WavePolicy, wave_view
+from matching.model import Tier
+from matching.pace import Pace, Search
+from matching.ports import (
+    Drawn,
+    Herald,
+    IndexUnavailable,
+    LateYes,
+    Listings,
+    NotFound,
+    RequestBook,
+    VolunteerIndex,
+    WavePlan,
+)
+from matching.request_rules import Case, Change, RequestLimits, look
 
 LEASE_S = 2.0
 """A drawn person who is not offered anything comes back after so long, also when the drawing node died."""
@@ -25,36 +44,21 @@ OLDER_AT_ONCE = 20
 
 @dataclass(frozen=True, slots=True)
 class AskingLimits:
-    """How people are treated after having been asked."""
+    """How people are treated before and after having been asked; settings of the deployment."""
 
     request: RequestLimits
-    cooldown: timedelta = timedelta(seconds=60)
-    """How long someone who ignored or declined an offer is left in peace."""
     wrap_up: timedelta = timedelta(seconds=5)
     """How long someone whose call is over is left in peace."""
+    audience: AudienceLimits = field(default_factory=AudienceLimits)
+    late_yes: LateYes = field(default_factory=LateYes)
+    callback_life: timedelta = timedelta(hours=24)
+    """After so long nobody is told any more that somebody is free: what they needed help with is a day old."""
+    callback_reserved: timedelta = timedelta(seconds=60)
+    """How long whoever is free is kept for the one who was told: to read it and tap takes that long."""
 
 
 TIERS = (Tier.HOT, Tier.COLD, Tier.IDLE)
 """In the order in which people are asked."""
-
-
-class _Search:
-    """How far one look has come in finding people."""
-
-    def __init__(self, request: Request, wanted: int, urgent: bool) -> None:
-        self.request = request
-        self.urgent = urgent
-        self.wanted = wanted
-        self.got = 0
-
-    @property
-    def missing(self) -> int:
-        return self.wanted - self.got
-
-    def offered(self, count: int) -> None:
-        """The next wave is planned on top of this one, and of no other node's."""
-        self.got += count
-        self.request = replace(self.request, wave=self.request.wave + (count > 0))
 
 
 class Asking:
@@ -66,66 +70,104 @@ class Asking:
         index: VolunteerIndex,
         listings: Listings,
         herald: Herald,
-        policy: WavePolicy,
+        pace: Pace,
         limits: AskingLimits,
     ) -> None:
         self._book = book
         self._index = index
         self._listings = listings
         self._herald = herald
-        self._policy = policy
+        self._pace = pace
         self._limits = limits
-
-    def wanted(self, case: Case, now: datetime) -> int:
-        """People to ask now for this case: none unless it waits and its requester is there."""
-        if case.request.state is not RequestState.WAITING:
-            return 0
-        if not requester_is_there(case, now, self._limits.request):
-            return 0
-        return self._policy.wanted(wave_view(case, now, self._limits.request))
-
-    def _is_urgent(self, case: Case, now: datetime) -> bool:
-        return self._policy.is_urgent(wave_view(case, now, self._limits.request))
 
     def look_rule(self, case: Case, now: datetime) -> Change:
         """The pure rule of a look, with the word whether the request wants people, and when it will want more."""
         change = look(case, now, self._limits.request)
         after = case.after(change)
-        next_wave_at = self._policy.next_wave_at(wave_view(after, now, self._limits.request))
-        return replace(change, hungry=self.wanted(after, now) > 0, look_by=next_wave_at)
+        next_wave_at = self._pace.policy.next_wave_at(self._pace.view(after, now))
+        opening = next_opening(after.request, now, self._limits.audience)
+        look_by = next_wave_at if opening is None else min(next_wave_at, opening)
+        return replace(change, hungry=self._pace.wants_people(after, now), look_by=look_by)
 
-    async def ask(self, case: Case, now: datetime) -> int:
-        """Offer to as many as are wanted and can be found, first to those never asked for it; how many were offered."""
-        wanted = self.wanted(case, now)
-        if wanted == 0:
-            return 0
-        search = _Search(case.request, wanted, self._is_urgent(case, now))
+    async def ask(self, case: Case, now: datetime) -> Search:
+        """Offer to as many as are wanted and can be found, first to those never asked for it."""
+        search = self._pace.search(case, now)
+        if not self._pace.wants_people(case, now):
+            return search
         excluded = await self._book.exclusions(case.request.id)
+        if is_first_persons_turn(case, now) and await self._ask_first_person(search, case, excluded, now):
+            return search
+        if case.request.epoch > 1:
+            standing_by = [p for p in await self._book.draw_standby(case.request.id) if p not in excluded]
+            await self._offer_left(search, [Drawn(p, ()) for p in standing_by], Tier.HOT, now)
         ignored = await self._book.let_expire(case.request.id)
         for left_out in (excluded | ignored, excluded) if ignored - excluded else (excluded,):
-            # Whoever is there already comes first, in any language of the request: a woken phone takes its time.
-            for tier in TIERS[: -1 if search.urgent else None]:
-                for language in case.request.languages:
-                    await self._ask_in(search, tier, language, left_out, now)
-        return search.got
+            if case.request.is_private(now):
+                await self._ask_private(search, left_out, now)
+            else:
+                await self._ask_anybody(search, left_out, now)
+        return search
 
-    async def _ask_in(
-        self, search: _Search, tier: Tier, language: str, excluded: Collection[UUID], now: datetime
-    ) -> None:
-        """Draw until there are enough, or nobody is left: those drawn may have gone to older requests."""
+    async def offer_to(self, request_id: UUID, person_id: UUID) -> bool:
+        """Offer this request to this person now, should it want people: they are there, and wait for somebody."""
+        try:
+            decided = await self._book.decide(request_id, lambda _case, _now: None)
+        except NotFound:
+            return False
+        case, now = decided.case, decided.now
+        if not self._pace.wants_people(case, now) or person_id in await self._book.exclusions(request_id):
+            return False
+        search = self._pace.search(case, now)
+        languages = await self._book.spoken(person_id)
+        await self._offer_left(search, [Drawn(person_id, languages)], Tier.HOT, now)
+        return search.got > 0
+
+    # -- whom to ask --------------------------------------------------------------------------------------------------
+
+    async def _ask_first_person(self, search: Search, case: Case, excluded: Collection[UUID], now: datetime) -> bool:
+        """Whether the one who helped a moment ago is being asked, so that nobody else is."""
+        person_id = case.request.first_person
+        if first_person_offer(case) is not None:
+            return True
+        if person_id is None or person_id in excluded:
+            return False
+        await self._offer_left(search, [Drawn(person_id, await self._book.spoken(person_id))], Tier.HOT, now)
+        return search.got > 0
+
+    async def _ask_private(self, search: Search, excluded: Collection[UUID], now: datetime) -> None:
+        """People of the group or desk; at a desk older requests take from the draw first."""
+        language = index_language(search.request.languages[0])
         for _ in range(DRAWS_AT_ONCE):
-            if search.missing == 0:
+            if (missing := search.missing(Tier.HOT, language)) == 0:
                 return
-            drawn = await self._draw(tier, index_language(language), search.missing, excluded, now)
-            left = await self._serve_older(search.request, index_language(language), drawn) if drawn else []
-            if not drawn or (left and not await self._offer_left(search, language, left, now)):
+            drawn = await self._book.draw_private(search.request, count=missing, excluded=excluded)
+            older = await self._book.older_at_desk(search.request, OLDER_AT_ONCE) if drawn else []
+            left = await self._serve_older(older, drawn, Tier.HOT)
+            if not drawn or (left and not await self._offer_left(search, left, Tier.HOT, now)):
                 return
 
-    async def _offer_left(self, search: _Search, language: str, left: list[UUID], now: datetime) -> int:
-        hungry = len(left) < search.missing
-        offered = await self._offer(search.request, language, left, now, hungry=hungry, urgent=search.urgent)
-        search.offered(offered)
-        return offered
+    async def _ask_anybody(self, search: Search, excluded: Collection[UUID], now: datetime) -> None:
+        """In the languages that are open by now; in the next ones too when there is nobody left to ask in those."""
+        tags = tags_to_ask(search.request)
+        for count in range(tags_open(search.request, now, self._limits.audience), len(tags) + 1):
+            # Whoever is there already comes first, in any open language: a woken phone takes its time.
+            for tier in TIERS[: -1 if search.urgent else None]:
+                for tag in tags[:count]:
+                    await self._ask_in(search, tier, tag, excluded, now)
+            if search.anybody_rings:
+                return
+
+    async def _ask_in(self, search: Search, tier: Tier, tag: str, excluded: Collection[UUID], now: datetime) -> None:
+        """Draw until there are enough, or nobody is left: those drawn may have gone to older requests."""
+        language = index_language(tag)
+        for _ in range(DRAWS_AT_ONCE):
+            if (missing := search.missing(tier, language)) == 0:
+                return
+            people = await self._draw(tier, language, missing, excluded, now)
+            older = await self._book.older_hungry(search.request, language, OLDER_AT_ONCE) if people else []
+            left = await self._serve_older(older, [Drawn(person, (language,)) for person in people], tier)
+            if not people or (left and not await self._offer_left(search, left, tier, now)):
+                return
 
     async def _draw(
         self, tier: Tier, language: str, count: int, excluded: Collection[UUID], now: datetime
@@ -146,51 +188,69 @@ class Asking:
             draw = self._book.draw_ready if tier is Tier.HOT else self._book.draw_closed
             return await draw(language=language, count=count, excluded=excluded)
 
-    async def _serve_older(self, request: Request, language: str, drawn: list[UUID]) -> list[UUID]:
+    # -- older requests first -----------------------------------------------------------------------------------------
+
+    async def _serve_older(self, older: Sequence[UUID], drawn: list[Drawn], tier: Tier) -> list[Drawn]:
         """No overtaking: older hungry requests take from the draw what they may have; the rest is left."""
         left = drawn
-        for older_id in await self._book.older_hungry(request, language, OLDER_AT_ONCE):
+        for request_id in older:
             if not left:
                 break
-            left = await self._serve(older_id, language, left)
+            left = await self._serve(request_id, left, tier)
         return left
 
-    async def _serve(self, request_id: UUID, language: str, people: list[UUID]) -> list[UUID]:
+    async def _serve(self, request_id: UUID, people: list[Drawn], tier: Tier) -> list[Drawn]:
         try:
             decided = await self._book.decide(request_id, lambda _case, _now: None)
         except NotFound:
             return people
         # What time has decided of it is not committed here but by its own look, which also tells and settles it.
-        change = look(decided.case, decided.now, self._limits.request)
-        wanted = self.wanted(decided.case.after(change), decided.now)
-        excluded = await self._book.exclusions(request_id) | await self._book.let_expire(request_id)
-        chosen = [person for person in people if person not in excluded][:wanted]
-        if not chosen:
+        case, now = decided.case.after(look(decided.case, decided.now, self._limits.request)), decided.now
+        if not self._pace.wants_people(case, now) or is_first_persons_turn(case, now):
             return people
-        request = decided.case.request
-        tag = next(tag for tag in request.languages if index_language(tag) == language)
-        urgent = self._is_urgent(decided.case, decided.now)
-        await self._offer(request, tag, chosen, decided.now, hungry=len(chosen) < wanted, urgent=urgent)
-        taken = set(chosen)
-        return [person for person in people if person not in taken]
+        excluded = await self._book.exclusions(request_id) | await self._book.let_expire(request_id)
+        search = self._pace.search(case, now)
+        fitting = [one for one in people if one.person_id not in excluded and self._may_have(case, one, now)]
+        chosen = fitting[: search.missing(tier, index_language(case.request.languages[0]))]
+        await self._offer_left(search, chosen, tier, now)
+        taken = {one.person_id for one in chosen}
+        return [one for one in people if one.person_id not in taken]
 
-    async def _offer(
-        self, request: Request, language: str, people: list[UUID], now: datetime, *, hungry: bool, urgent: bool
-    ) -> int:
+    def _may_have(self, case: Case, one: Drawn, now: datetime) -> bool:
+        """Whether the older request is open to somebody in a language they were found under by now."""
+        if case.request.is_private(now):
+            return True  # drawn for the same desk
+        tags = tags_to_ask(case.request)[: tags_open(case.request, now, self._limits.audience)]
+        return any(index_language(tag) in one.languages for tag in tags)
+
+    # -- committing ---------------------------------------------------------------------------------------------------
+
+    async def _offer_left(self, search: Search, people: Sequence[Drawn], tier: Tier, now: datetime) -> int:
+        """Commit and tell offers to these people, a wave for each language of a call; how many were made."""
+        by_tag: dict[str, list[UUID]] = {}
+        for one in people:
+            by_tag.setdefault(call_tag(search.request, one.languages), []).append(one.person_id)
+        before = search.got
+        for tag, persons in by_tag.items():
+            hungry = len(persons) < search.missing(tier, index_language(tag))
+            search.offered(await self._offer(search, tag, persons, now, hungry=hungry), tier, tag)
+        return search.got - before
+
+    async def _offer(self, search: Search, tag: str, people: list[UUID], now: datetime, *, hungry: bool) -> int:
         plan = WavePlan(
-            request_id=request.id,
-            epoch=request.epoch,
-            wave=request.wave,
+            request_id=search.request.id,
+            epoch=search.request.epoch,
+            wave=search.request.wave,
             people=tuple(people),
-            language=language,
+            language=tag,
             offer=self._limits.request.offer,
             hungry=hungry,
-            urgent=urgent,
+            urgent=search.urgent,
         )
         taken = await self._book.commit_wave(plan)
         await self._settle(people, taken, now)
         if taken:
-            await self._herald.tell(request.id)
+            await self._herald.tell(plan.request_id)
         return len(taken or ())
 
     async def _settle(self, drawn: list[UUID], taken: tuple[UUID, ...] | None, now: datetime) -> None:
@@ -199,7 +259,7 @@ class Asking:
         others = [person for person in drawn if person not in set(taken or ())]
         try:
             if taken:
-                away = self._limits.request.offer + self._limits.cooldown
+                away = self._limits.request.offer + self._limits.request.cooldown.first
                 await self._index.confirm(taken, asked_at=moment, until=moment + away.total_seconds())
             if others and taken is None:
                 await self._index.release(others, at=moment, now=moment)

@@ -105,6 +105,14 @@ def is_open(windows: Sequence[WeeklyWindow], zone: str, now: datetime) -> bool:
     return any(start <= minute < end for start, end in merged_week(tuple(windows)))
 
 
+def local_hour(zone: str, now: datetime) -> int | None:
+    """The hour on somebody's wall, 0 to 23; None when their zone is not known here."""
+    try:
+        return now.astimezone(ZoneInfo(check_zone(zone))).hour
+    except ValueError:
+        return None
+
+
 def _run_at_or_after(week: tuple[tuple[int, int], ...], zone: str, now: float) -> tuple[float, float] | None:
     """The first run of open time that ends after `now`, in Unix seconds."""
     stretches = _stretches(zone, int(now // DAY_S))

@@ -14,7 +14,9 @@ from enum import StrEnum
 from uuid import UUID
 
 from matching.asking import Asking, AskingLimits
+from matching.languages import index_languages
 from matching.model import Offer, OfferOutcome, Request, RequestState, WithdrawReason
+from matching.pace import Pace, Search
 from matching.ports import (
     Decided,
     Herald,
@@ -23,12 +25,13 @@ from matching.ports import (
     NewRequest,
     NotFound,
     Opened,
+    OpenOffer,
     RequestBook,
     Swept,
     VolunteerIndex,
 )
+from matching.progress import progress_note
 from matching.request_rules import Acceptance, Case, Change, Progress, accept, cancel, decline
-from matching.waves import WavePolicy, progress_note, wave_view
 
 PROGRESS_EVERY_S = 5.0
 HOLD_IN_CALL_S = 60.0
@@ -51,6 +54,17 @@ class Refusal(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class NotWon:
+    """An accept that did not win. Being second is thanks: there is another request for them, or they stand by."""
+
+    refusal: Refusal
+    offer: OpenOffer | None = None
+    """Another request, offered to them just now."""
+    standby_until: datetime | None = None
+    """Until when whoever was faster may still fail."""
+
+
+@dataclass(frozen=True, slots=True)
 class Cancelled:
     """What cancelling met: the request, and the call to be ended instead when somebody had already answered."""
 
@@ -67,16 +81,17 @@ class HelpDesk:
         index: VolunteerIndex,
         listings: Listings,
         herald: Herald,
-        policy: WavePolicy,
+        pace: Pace,
         limits: AskingLimits,
     ) -> None:
         self._book = book
         self._index = index
         self._listings = listings
         self._herald = herald
+        self._pace = pace
         self._limits = limits
         self._listing_anew = [asyncio.Lock() for _ in range(LISTING_LOCKS)]
-        self._asking = Asking(book, index, listings, herald, policy, limits)
+        self._asking = Asking(book, index, listings, herald, pace, limits)
 
     # -- the requester ------------------------------------------------------------------------------------------------
 
@@ -97,9 +112,25 @@ class HelpDesk:
         live = decided.case.request.state in (RequestState.CONNECTING, RequestState.IN_CALL)
         return Cancelled(decided.case.request, decided.case.request.call_id if live else None)
 
+    async def want_callback(self, request_id: UUID) -> UUID | None:
+        """The requester wants to be told, once, when somebody is free; who is already, should there be somebody."""
+        await self._book.set_callback(request_id, self._limits.callback_life)
+        request = await self._book.get(request_id)
+        if request is None or request.state is not RequestState.ENDED:
+            return None
+        excluded = await self._book.exclusions(request_id)
+        for language in index_languages(request.languages):
+            for person_id in await self._book.draw_ready(language=language, count=1, excluded=excluded):
+                return person_id
+        return None
+
+    async def drop_callback(self, request_id: UUID) -> None:
+        """They need not be told."""
+        await self._book.drop_callback(request_id)
+
     # -- the volunteer ------------------------------------------------------------------------------------------------
 
-    async def accept(self, request_id: UUID, yes: Acceptance) -> Refusal | None:
+    async def accept(self, request_id: UUID, yes: Acceptance) -> NotWon | None:
         """Try to win the request; None when this session has won it, now or before. Raises `NotFound`."""
 
         def rule(case: Case, now: datetime) -> Change | None:
@@ -113,8 +144,22 @@ class HelpDesk:
             return None
         offer = await self._book.offer_for(request_id, yes.person_id, yes.epoch)
         if decided.refused_busy:
-            return Refusal.ALREADY_IN_CALL
-        return why_not(decided.case.request, offer, yes)
+            return NotWon(Refusal.ALREADY_IN_CALL)
+        refusal = why_not(decided.case.request, offer, yes)
+        if refusal is Refusal.ANSWERED_ELSEWHERE:
+            return await self._thank(request_id, yes)
+        return NotWon(refusal) if refusal is not None else None
+
+    async def _thank(self, request_id: UUID, yes: Acceptance) -> NotWon:
+        """Somebody with the app open who wants to help: what a waiting requester needs most."""
+        standby_until = await self._book.stand_by(request_id, yes.person_id, yes.epoch, self._limits.late_yes)
+        await self.person_changed(yes.person_id)
+        other = await self._book.oldest_waiting_for(yes.person_id)
+        if other is not None and await self._asking.offer_to(other, yes.person_id):
+            mine = [one for one in await self._book.open_offers(yes.person_id) if one.offer.request_id == other]
+            if mine:
+                return NotWon(Refusal.ANSWERED_ELSEWHERE, offer=mine[0])
+        return NotWon(Refusal.ANSWERED_ELSEWHERE, standby_until=standby_until)
 
     async def decline(self, request_id: UUID, person_id: UUID, epoch: int) -> bool:
         """Not now; whether an offer ended by it, so that the caller looks for somebody else. Raises `NotFound`."""
@@ -150,8 +195,10 @@ class HelpDesk:
         await self._release([person_id], (now + self._limits.wrap_up).timestamp(), now.timestamp())
 
     async def waiting_for(self, person_id: UUID) -> UUID | None:
-        """The request to look at now that this person can be asked."""
-        return await self._book.oldest_waiting_for(person_id)
+        """The request to look at now that this person can be asked: one that waits, else one that nobody answered, of
+        which its requester is to be told that somebody is free."""
+        waiting = await self._book.oldest_waiting_for(person_id)
+        return waiting or await self._book.call_back(person_id, self._limits.callback_reserved)
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
@@ -166,8 +213,8 @@ class HelpDesk:
             return None
         await self._herald.tell(request_id)
         await self._settle_ended(decided)
-        asked = await self._asking.ask(decided.case, decided.now)
-        await self._report_progress(decided, asked)
+        search = await self._asking.ask(decided.case, decided.now)
+        await self._report_progress(decided, search)
         return None if decided.case.request.state is RequestState.ENDED else decided.case.request.call_id
 
     async def due(self, limit: int) -> list[UUID]:
@@ -186,12 +233,12 @@ class HelpDesk:
                 await self._index.remove(gone)
         return swept
 
-    async def _report_progress(self, decided: Decided, newly_asked: int) -> None:
+    async def _report_progress(self, decided: Decided, search: Search) -> None:
         case, now = decided.case, decided.now
         if case.request.state is not RequestState.WAITING:
             return
-        view = wave_view(case, now, self._limits.request)
-        progress = Progress(progress_note(case, view, newly_asked), case.request.asked + newly_asked, now)
+        note = progress_note(case, self._pace.view(case, now), search.got, search.language)
+        progress = Progress(note, case.request.asked + search.got, now, search.language)
         last = case.progress
         if last is not None:
             same = (last.note, last.asked) == (progress.note, progress.asked)
@@ -203,14 +250,17 @@ class HelpDesk:
     async def _settle_ended(self, decided: Decided) -> None:
         """Let the index know who is free again; others come back when their offer would have ended."""
         now = decided.now.timestamp()
-        cooldown = self._limits.cooldown.total_seconds()
         outcomes = {offer.person_id: offer.outcome for offer in decided.change.ended}
         at_once = [p for p, o in outcomes.items() if o in (OfferOutcome.LOST, OfferOutcome.WITHDRAWN)]
-        later = [p for p, o in outcomes.items() if o in (OfferOutcome.DECLINED, OfferOutcome.EXPIRED)]
         won = [p for p, o in outcomes.items() if o is OfferOutcome.WON]
+        later: dict[float, list[UUID]] = {}
+        for person_id, until in decided.rest_until.items():
+            later.setdefault(until.timestamp(), []).append(person_id)
         # Side by side: an index that hangs costs the one who accepted its deadline once, not three times.
         await asyncio.gather(
-            self._release(at_once, now, now), self._release(later, now + cooldown, now), self._hold(won, now)
+            self._release(at_once, now, now),
+            *(self._release(people, until, now) for until, people in later.items()),
+            self._hold(won, now),
         )
 
     async def _hold(self, people: Collection[UUID], now: float) -> None:

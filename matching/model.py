@@ -147,3 +147,5 @@ class Listing:
     """Earliest moment to be asked again: pause, cooldown, call; `inf` when that is not known yet."""
     last_asked_at: float = 0.0
     """Never asked: a random fraction in [0, 1), so that newcomers come first in no fixed order."""
+    newcomer: bool = False
+    """Never had a call that connected: their turn comes sooner."""

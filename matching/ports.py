@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
@@ -75,6 +75,14 @@ class NewRequest:
     mode: str
     idempotency_key: str | None
     body_hash: bytes
+    group_id: UUID | None = None
+    desk_id: UUID | None = None
+    public_after: timedelta | None = None
+    """With a group or desk: when anybody may be asked; None: never."""
+    same_as_call_id: UUID | None = None
+    """A call of theirs: should it have ended a moment ago, whoever helped is asked first."""
+    first_person: timedelta = timedelta(0)
+    """For how long that one is asked alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +118,8 @@ class Decided:
     now: datetime
     refused_busy: bool = False
     """The winner turned out to be taken elsewhere; nothing was changed."""
+    rest_until: Mapping[UUID, datetime] = field(default_factory=dict)
+    """Those whose offers ended by their own doing, and until when they are left in peace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +147,24 @@ class OpenOffer:
     topic: str | None
     mode: str
     waiting_since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Somebody who may be offered a request, with the (index) languages they were found under."""
+
+    person_id: UUID
+    languages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LateYes:
+    """What a yes that came second is worth."""
+
+    standby: timedelta = timedelta(seconds=15)
+    """As long as the first may still fail: a call may take so long to connect."""
+    hot: timedelta = timedelta(minutes=3)
+    """How long they are taken to be there: they have the app open and wanted to help just now."""
 
 
 Rule = Callable[[Case, datetime], Change | None]
@@ -178,7 +206,10 @@ class RequestBook(Protocol):
         """People who let an offer of this request expire: asked again only when nobody else is left."""
 
     async def older_hungry(self, request: Request, language: str, limit: int) -> list[UUID]:
-        """Older waiting requests of this (index) language that want people they have not got, oldest first."""
+        """Older waiting requests in this (index) language, for anybody, that want people they lack, oldest first."""
+
+    async def older_at_desk(self, request: Request, limit: int) -> list[UUID]:
+        """Older waiting requests for the same desk that want people they have not got, oldest first."""
 
     async def oldest_waiting_for(self, person_id: UUID) -> UUID | None:
         """The oldest waiting request this volunteer may be asked for."""
@@ -188,6 +219,33 @@ class RequestBook(Protocol):
 
     async def draw_closed(self, *, language: str, count: int, excluded: Collection[UUID]) -> list[UUID]:
         """As `draw_ready`, people with the app closed whose hours it is, among those whose turn it is."""
+
+    async def draw_private(self, request: Request, *, count: int, excluded: Collection[UUID]) -> list[Drawn]:
+        """People of the request's group or desk who may be asked now, longest unasked first."""
+
+    async def spoken(self, person_id: UUID) -> tuple[str, ...]:
+        """The (index) languages of this person."""
+
+    async def draw_standby(self, request_id: UUID) -> list[UUID]:
+        """People who said yes to this request a moment too late and stand by, who answered first first."""
+
+    async def stand_by(self, request_id: UUID, person_id: UUID, epoch: int, late: LateYes) -> datetime | None:
+        """They said yes a moment too late: until when they stand by, None when whoever was faster cannot fail any more.
+
+        Either way they are hot for a while.
+        """
+
+    async def set_callback(self, request_id: UUID, life: timedelta) -> None:
+        """Remember that the requester wants to be told, once, when somebody is free; once more if they were told."""
+
+    async def drop_callback(self, request_id: UUID) -> None:
+        """They need not be told any more."""
+
+    async def call_back(self, person_id: UUID, reserved: timedelta) -> UUID | None:
+        """This person may be free: the ended request whose requester is to be told so now, if there is one.
+
+        Only a hot person counts, and not again while `reserved` for the requester told before.
+        """
 
     async def offer_for(self, request_id: UUID, person_id: UUID, epoch: int) -> Offer | None:
         """The latest offer made to this person for this epoch."""
@@ -241,6 +299,8 @@ class RequestNews:
     of_wakes: bool
     """Whether devices are to be rung, or told that a ring is over."""
     now: datetime
+    free_until: datetime | None = None
+    """Somebody is free, who did not come while the request lived, and is likely to be until then; not told yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,3 +327,6 @@ class NewsBook(Protocol):
 
     def told_offer(self, offer: Offer) -> None:
         """As `told_request`."""
+
+    def told_free(self, request_id: UUID) -> None:
+        """As `told_request`: that somebody is free."""

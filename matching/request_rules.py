@@ -5,8 +5,9 @@ An illegal event raises `IllegalTransition` and changes nothing; an ended reques
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -56,6 +57,51 @@ class IllegalTransition(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Cooldown:
+    """How long somebody is left in peace who let an offer run out, or said not now."""
+
+    first: timedelta = timedelta(seconds=60)
+    growth: float = 4.0
+    """So many times longer for each offer in a row that rang and was ignored: who has lost interest is soon asked once
+    a day at most, and who only was in the shower misses little."""
+    most: timedelta = timedelta(days=1)
+
+    def after(self, ignored: int) -> timedelta:
+        """`ignored`: offers in a row, this one included; 0 for one that was declined, or never reached them."""
+        if self.first <= timedelta(0):
+            return self.first
+        steps = min(
+            max(ignored - 1, 0), math.ceil(math.log(self.most / self.first, self.growth)) if self.growth > 1 else 0
+        )
+        return min(self.first * self.growth ** max(steps, 0), max(self.most, self.first))
+
+
+@dataclass(frozen=True, slots=True)
+class WeeklyCap:
+    """How often somebody's closed app may be rung. Who says that they are ready is asked all the same."""
+
+    rings: int = 30
+    """About four a day, which is bearable for those who speak a rare language and are asked for everything."""
+    length: timedelta = timedelta(days=7)
+
+    def counted(self, began: datetime | None, rings: int, now: datetime) -> Week:
+        """The person's week with one ring more; a new one begins with the first ring after the last one's end."""
+        if began is None or now - began >= self.length:
+            began, rings = now, 0
+        full = rings + 1 >= self.rings
+        return Week(began, rings + 1, began + self.length if full else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """How often somebody was rung in the week that began then, and until when that is enough."""
+
+    began: datetime
+    rings: int
+    full_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class RequestLimits:
     """How long and how often; settings of the deployment."""
 
@@ -71,6 +117,8 @@ class RequestLimits:
     """A requester unseen for so long while waiting has gone."""
     look_waiting: timedelta = timedelta(seconds=1)
     look_in_call: timedelta = timedelta(seconds=3)
+    cooldown: Cooldown = field(default_factory=Cooldown)
+    weekly: WeeklyCap = field(default_factory=WeeklyCap)
 
 
 def step(request: Request, event: Event, now: datetime, limits: RequestLimits) -> Request:
@@ -107,6 +155,8 @@ class Case:
     hungry: bool = True
     progress: Progress | None = None
     requester_suspended: bool = False
+    local_hour: int | None = None
+    """On the requester's wall, 0 to 23."""
 
     @property
     def open_offers(self) -> tuple[Offer, ...]:
@@ -127,6 +177,8 @@ class Progress:
     note: str
     asked: int
     at: datetime
+    language: str | None = None
+    """In which people were asked last (BCP 47), as far as this look asked somebody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +299,12 @@ def delivery_failed(offer: Offer, now: datetime, limits: RequestLimits) -> bool:
     if offer.rung or (offer.tier is not Tier.HOT and offer.ring_at is not None):
         return False
     return offer.told_at is not None and now - offer.told_at >= limits.delivery
+
+
+def ignored_by(offer: Offer) -> bool:
+    """Whether an offer that ended rang at somebody, as far as is known, who did not react."""
+    reached = offer.delivered_at is not None or offer.rung
+    return offer.outcome is OfferOutcome.EXPIRED and reached
 
 
 def next_look(case: Case, now: datetime, limits: RequestLimits, look_by: datetime | None = None) -> datetime:

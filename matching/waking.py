@@ -216,7 +216,8 @@ def report(due: DueWake, outcomes: Mapping[UUID, PushOutcome], now: datetime, ji
     wait = _pause(due.tries, jitter)
     asked_for = [outcomes[target].retry_after or timedelta(0) for target in again]
     again_at = now + max([wait, *asked_for])
-    last = due.wake.expires_at if ring else due.wake.expires_at - QUIET_LIFE + QUIET_TRIES
+    quiet = due.wake.type in (WakeType.WITHDRAW, WakeType.MISSED)
+    last = due.wake.expires_at - QUIET_LIFE + QUIET_TRIES if quiet else due.wake.expires_at
     return WakeReport(
         due=due,
         not_taken=frozenset(not_taken),

@@ -62,11 +62,14 @@ from infra.webpush.keys import make_keys as make_keys
 from infra.webpush.push import WebPushPusher
 from infra.webpush.vapid import Vapid
 from matching.asking import AskingLimits
+from matching.audience import AudienceLimits
+from matching.chances import Chances
 from matching.help_desk import HelpDesk
-from matching.ports import IndexUnavailable
-from matching.request_rules import RequestLimits
+from matching.pace import Pace
+from matching.ports import IndexUnavailable, LateYes
+from matching.request_rules import Cooldown, RequestLimits, WeeklyCap
 from matching.waking import Pusher
-from matching.waves import FixedWaves
+from matching.waves import AdaptiveWaves, FixedWaves, WavePolicy
 from server.accounts import AdminRole
 from server.admin_feed import AdminFeed
 from server.api.accounts import AccountsApi
@@ -125,7 +128,7 @@ class Limits:
     asking: AskingLimits
     call: CallLimits
     book: BookLimits
-    waves: FixedWaves
+    waves: WavePolicy
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
@@ -136,15 +139,37 @@ class Limits:
             deadline=seconds(settings.request_deadline_s),
             offer=seconds(settings.offer_s),
             delivery=seconds(settings.delivery_s),
+            cooldown=Cooldown(
+                seconds(settings.cooldown_s), settings.cooldown_growth, seconds(settings.cooldown_most_s)
+            ),
+            weekly=WeeklyCap(settings.weekly_rings),
         )
-        connecting, cooldown = seconds(settings.connecting_s), seconds(settings.cooldown_s)
+        connecting = seconds(settings.connecting_s)
+        audience = AudienceLimits(
+            next_language=seconds(settings.next_language_s),
+            public_after_group=seconds(settings.group_first_s),
+            first_person=seconds(settings.same_person_s),
+        )
         return cls(
             request=request,
-            asking=AskingLimits(request, cooldown, seconds(settings.wrap_up_s)),
+            asking=AskingLimits(
+                request,
+                wrap_up=seconds(settings.wrap_up_s),
+                audience=audience,
+                late_yes=LateYes(standby=connecting, hot=seconds(settings.keep_hot_s)),
+                callback_life=seconds(settings.callback_s),
+                callback_reserved=seconds(settings.callback_reserved_s),
+            ),
             call=CallLimits(connecting=connecting, grace=seconds(settings.grace_s)),
-            book=BookLimits(request, connecting, FRESH, cooldown),
-            waves=FixedWaves(settings.wave_size, seconds(settings.wave_interval_s)),
+            book=BookLimits(request, connecting, FRESH),
+            waves=_waves(settings),
         )
+
+
+def _waves(settings: Settings) -> WavePolicy:
+    if settings.waves == "fixed":
+        return FixedWaves(settings.wave_size, timedelta(seconds=settings.wave_interval_s))
+    return AdaptiveWaves()
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +245,8 @@ class Node:
         self.groups = PostgresGroups(pool)
         self.desks = PostgresDesks(pool)
         self._https = settings.tls_certificate is not None
+        self.chances = Chances()
+        self._audience = limits.asking.audience
         self.limiter = ValkeyLimits(library)
         book = PostgresRequestBook(pool, limits.book)
         listings = PostgresListings(pool, FRESH)
@@ -231,7 +258,8 @@ class Node:
             settings.ice_policy,
         )
         telling = Telling(self.news, self.news, self.mailboxes, ice, OUTAGES, self._wake_soon)
-        self.help_desk = HelpDesk(book, self.index, listings, telling, limits.waves, limits.asking)
+        pace = Pace(limits.waves, lambda: self.chances, limits.request)
+        self.help_desk = HelpDesk(book, self.index, listings, telling, pace, limits.asking)
 
         async def on_call_ended(call: Call, now: datetime) -> None:
             await self.desk.on_call_ended(call, now)
@@ -274,7 +302,7 @@ class Node:
             *self._health.routes(),
             *SessionsApi(self.accounts, self.tokens, self._providers, self._session_ended).routes(),
             *AccountsApi(self.accounts, self.desk.person_changed).routes(),
-            *HelpApi(self.desk, self.help_desk).routes(),
+            *HelpApi(self.desk, self.help_desk, self.groups, self._audience, self.clock).routes(),
             *CallsApi(self.desk).routes(),
             *PushApi(self._push.vapid_key).routes(),
             *GroupsApi(self.groups, self.desks, self.limiter, https=self._https).routes(),

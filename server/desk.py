@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from matching.help_desk import HelpDesk, Refusal
+import msgspec
+
+from matching.help_desk import HelpDesk, NotWon, Refusal
 from matching.model import Request
 from matching.ports import NotFound, OpenOffer, RequestBook
 from matching.request_rules import Acceptance, Event
 from server.auth import Caller
 from server.consequences import event_of_end
 from server.ice import IceAnswer, IceServers
-from server.presenting import call_view
+from server.presenting import call_view, offer_view
 from server.tasks import Errands
 from server.telling import Telling
-from server.views import CallView
+from server.views import CallView, timestamp
 from signaling.model import Call, CallState, EndReason, Side
 from signaling.ports import NoSuchCall
 from signaling.switchboard import CallRefused, Refused, Switchboard
@@ -28,6 +31,8 @@ class AcceptRefused(Exception):
     """The accept did not win; being second is thanks, not failure."""
 
     refusal: Refusal
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """The contract's `{standby_until?, offer?}`."""
 
 
 class Desk:
@@ -97,6 +102,18 @@ class Desk:
             raise NotFound
         return request
 
+    async def want_callback(self, caller: Caller, request_id: UUID) -> None:
+        """Tell the caller, once, when somebody is free for what nobody came to. Raises `NotFound`."""
+        await self.own_request(caller, request_id)
+        free = await self.help_desk.want_callback(request_id)
+        if free is not None:
+            await self.woken(free)
+
+    async def drop_callback(self, caller: Caller, request_id: UUID) -> None:
+        """The caller need not be told. Raises `NotFound`."""
+        await self.own_request(caller, request_id)
+        await self.help_desk.drop_callback(request_id)
+
     async def current_request(self, caller: Caller) -> Request | None:
         """The caller's request that has not ended."""
         return await self._book.current(caller.user_id)
@@ -106,13 +123,23 @@ class Desk:
     async def accept(self, caller: Caller, request_id: UUID, epoch: int) -> CallView:
         """Win the request, or the call won before. Raises `AcceptRefused`, `NotFound`."""
         yes = Acceptance(caller.user_id, caller.session_id, epoch)
-        refusal = await self.help_desk.accept(request_id, yes)
-        if refusal is not None:
-            raise AcceptRefused(refusal)
+        not_won = await self.help_desk.accept(request_id, yes)
+        if not_won is not None:
+            raise await self._refused(caller, not_won)
         call = await self.switchboard.of_epoch(request_id, epoch)
         if call is None:
             raise NotFound
         return self.call_view_of(call, Side.VOLUNTEER)
+
+    async def _refused(self, caller: Caller, not_won: NotWon) -> AcceptRefused:
+        """Another request at once, or standing by for this one, also by the socket."""
+        details: dict[str, Any] = {}
+        if not_won.offer is not None:
+            details["offer"] = msgspec.to_builtins(offer_view(not_won.offer, self._clock()))
+        if not_won.standby_until is not None:
+            details["standby_until"] = timestamp(not_won.standby_until)
+            await self._telling.standing_by(caller.session_id, not_won.standby_until)
+        return AcceptRefused(not_won.refusal, details)
 
     async def open_offers(self, caller: Caller) -> tuple[datetime, list[OpenOffer]]:
         """The offers open for the caller now, and the clock they are counted against."""

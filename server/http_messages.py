@@ -149,14 +149,17 @@ class TopicsReply(msgspec.Struct, frozen=True):
 
 
 class RequestBody(msgspec.Struct, frozen=True, kw_only=True):
-    """A wish for help now. Languages default to the person's own."""
+    """A wish for help now. Languages default to the person's own.
+
+    With a group or desk its people are asked; others too after `then_public_after_s`, never when that is null.
+    """
 
     languages: Languages | None = None
     topic: Annotated[str, Meta(max_length=64, description="A code of GET /v1/topics")] | None = None
     mode: Mode = "video"
     group_id: UUID | UnsetType | None = UNSET
     desk_id: UUID | UnsetType | None = UNSET
-    then_public_after_s: int | UnsetType | None = UNSET
+    then_public_after_s: Annotated[int, Meta(ge=0, le=3600)] | UnsetType | None = UNSET
     same_as_call_id: UUID | UnsetType | None = UNSET
 
 

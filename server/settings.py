@@ -71,10 +71,30 @@ class Settings:
     heartbeat_s: float = 5.0
     frame_rate: int = 50
     """Frames a socket may send per second on average; four seconds' worth may come at once."""
+    waves: Literal["adaptive", "fixed", "be_my_eyes_2015"] = "adaptive"
+    """How it is decided how many more people to ask."""
     wave_size: int = 10
+    """Of fixed waves, as the interval."""
     wave_interval_s: float = 10.0
     cooldown_s: float = 60.0
-    """How long somebody who let an offer expire is left alone."""
+    """How long somebody who said not now, or ignored an offer, is left alone."""
+    cooldown_growth: float = 4.0
+    """So many times longer for each further offer ignored in a row."""
+    cooldown_most_s: float = 86_400.0
+    weekly_rings: int = 30
+    """How often somebody's closed app is rung in a week; whoever says they are ready is asked all the same."""
+    next_language_s: float = 20.0
+    """How long the most wanted language is asked alone; each further one opens so much later."""
+    group_first_s: float = 30.0
+    """When a request for a group opens to everyone, should its requester not have said."""
+    same_person_s: float = 12.0
+    """How long whoever helped a moment ago is asked alone."""
+    keep_hot_s: float = 180.0
+    """How long somebody who said yes a moment too late is taken to be there."""
+    callback_s: float = 86_400.0
+    """After so long a requester is not told any more that somebody is free."""
+    callback_reserved_s: float = 60.0
+    """How long whoever is free is kept for the requester who was told."""
     wrap_up_s: float = 5.0
     delivery_s: float = 1.5
     """How long an offer may stay unacknowledged before its delivery counts as failed."""
@@ -152,9 +172,19 @@ def _read(env: Env) -> dict[str, Any]:
         "grace_s": _seconds(env, "GRACE_S", 30.0),
         "heartbeat_s": _seconds(env, "HEARTBEAT_S", 5.0, most=HEARTBEAT_S_MAX),
         "frame_rate": env.int("FRAME_RATE", 50, validate=between(10, 1_000_000)),
+        "waves": env.str("WAVES", "adaptive", validate=one_of("adaptive", "fixed", "be_my_eyes_2015")),
         "wave_size": env.int("WAVE_SIZE", 10, validate=between(1, 1000)),
         "wave_interval_s": _seconds(env, "WAVE_INTERVAL_S", 10.0),
         "cooldown_s": _seconds(env, "COOLDOWN_S", 60.0, zero=True),
+        "cooldown_growth": env.float("COOLDOWN_GROWTH", 4.0, validate=between(1, 100)),
+        "cooldown_most_s": _seconds(env, "COOLDOWN_MOST_S", 86_400.0, zero=True),
+        "weekly_rings": env.int("WEEKLY_RINGS", 30, validate=between(1, 10_000)),
+        "next_language_s": _seconds(env, "NEXT_LANGUAGE_S", 20.0, zero=True),
+        "group_first_s": _seconds(env, "GROUP_FIRST_S", 30.0, zero=True),
+        "same_person_s": _seconds(env, "SAME_PERSON_S", 12.0, zero=True),
+        "keep_hot_s": _seconds(env, "KEEP_HOT_S", 180.0, zero=True),
+        "callback_s": _seconds(env, "CALLBACK_S", 86_400.0),
+        "callback_reserved_s": _seconds(env, "CALLBACK_RESERVED_S", 60.0),
         "wrap_up_s": _seconds(env, "WRAP_UP_S", 5.0, zero=True),
         "delivery_s": _seconds(env, "DELIVERY_S", 1.5),
         "stun_urls": _texts(env, "STUN_URLS", scheme("stun", "stuns")),  # RFC 7064

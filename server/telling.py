@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Literal, cast
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from server.ice import IceServers
 from server.presenting import call_view, offer_view, request_view
 from server.socket import messages as wire
 from server.socket.envelope import encode
+from server.views import timestamp
 from signaling.model import Call, Side
 from signaling.ports import CallNews, CarrierUnavailable, Sender, Version
 
@@ -71,6 +73,8 @@ class Telling:
             await self._tell_call(call, news)
         if news.untold:
             await self._tell_request(news)
+        if news.free_until is not None:
+            await self._tell_free(news, news.free_until)
         offers = await self._requests.offer_news(request_id) if news.of_offers else []
         await asyncio.gather(*(self._tell_offer(offer, news) for offer in offers))
 
@@ -89,6 +93,16 @@ class Telling:
             await self._sender.send(session_id, frame, version=Version(f"request:{request.id}", request.version))
         self._requests.told_request(request.id, request.version)
         _log_request(request)
+
+    async def _tell_free(self, news: RequestNews, until: datetime) -> None:
+        """Somebody is free, to whoever nobody came to."""
+        request_id = news.request.id
+        frame = encode(wire.SomeoneFreeFrame(data=wire.SomeoneFree(request_id=request_id, until=timestamp(until))))
+        version = Version(f"free:{request_id}", int(until.timestamp() * 1000))
+        for session_id in news.sessions:
+            await self._sender.send(session_id, frame, version=version)
+        self._requests.told_free(request_id)
+        log.info("someone is free", request=str(request_id))
 
     async def _tell_offer(self, news: OfferNews, about: RequestNews) -> None:
         offer = news.open.offer
@@ -118,12 +132,17 @@ class Telling:
         """How the search goes, to whoever listens now."""
         try:
             news = await self._requests.request_news(request.id)
-            note = wire.Note(code=cast(Any, progress.note))
+            params = {"language": progress.language} if progress.language is not None else {}
+            note = wire.Note(code=cast(Any, progress.note), params=params)
             data = wire.Progress(request_id=request.id, asked=progress.asked, note=note)
             for session_id in news.sessions if news else ():
                 await self._sender.send_unnumbered(session_id, encode(wire.ProgressFrame(data=data)))
         except self._failures as error:
             log.warning("progress not told", request=str(request.id), error=type(error).__name__)
+
+    async def standing_by(self, session_id: UUID, until: datetime) -> None:
+        """Somebody else was faster by a moment, and may still fail."""
+        await self._send_or_log(session_id, encode(wire.StandByFrame(data=wire.StandBy(until=timestamp(until)))))
 
     async def moved(self, call: Call, side: Side, old_session: UUID) -> None:
         """The session a side was moved away from hears that the call is over there."""

@@ -17,7 +17,9 @@ from matching.languages import index_language
 from matching.model import Listing, Offer, OfferOutcome, Request, RequestState, Tier
 from matching.ports import (
     Decided,
+    Drawn,
     IdempotencyMismatch,
+    LateYes,
     NewRequest,
     NotFound,
     Opened,
@@ -26,11 +28,11 @@ from matching.ports import (
     Rule,
     WavePlan,
 )
-from matching.request_rules import Case, Change, Progress, RequestLimits, next_look
+from matching.request_rules import Case, Change, Progress, RequestLimits, ignored_by, next_look
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 FIRST_LOOK = timedelta(seconds=0.5)
-COOLDOWN = timedelta(seconds=60)
+SAME_PERSON = timedelta(minutes=2)
 RETURN_FROM_CALL = timedelta(minutes=10)
 
 
@@ -47,11 +49,34 @@ class Volunteer:
     paused: bool = False
     not_before: datetime | None = None
     last_asked: datetime | None = None
+    ignored: int = 0
+    week_began: datetime | None = None
+    week_rings: int = 0
+    week_full_until: datetime | None = None
+    hot_until: datetime | None = None
+    called_back_until: datetime | None = None
+    helped: bool = False
+    """They had a call that connected."""
+    local_hour: int | None = 12
 
-    @property
-    def tier(self) -> Tier | None:
+    def tier(self, now: datetime) -> Tier | None:
         by_device = {"in use": Tier.COLD, "idle": Tier.IDLE, None: None}
-        return Tier.HOT if self.ready else by_device[self.device]
+        kept_hot = self.hot_until is not None and self.hot_until > now
+        return Tier.HOT if self.ready or kept_hot else by_device[self.device]
+
+    def is_rung_out(self, now: datetime) -> bool:
+        """Their closed app was rung often enough this week."""
+        return self.week_full_until is not None and self.week_full_until > now
+
+
+@dataclass
+class Callback:
+    """Its requester wants to be told, once, when somebody is free."""
+
+    since: datetime
+    expires_at: datetime
+    until: datetime | None = None
+    """Somebody is, and is kept for them until then."""
 
 
 @dataclass
@@ -67,6 +92,10 @@ class Row:
     hungry: bool = True
     progress: Progress | None = None
     offers: list[Offer] = field(default_factory=list)
+    standby: dict[UUID, datetime] = field(default_factory=dict)
+    """Who said yes a moment too late -> until when they stand by."""
+    ended_at: datetime | None = None
+    callback: Callback | None = None
 
 
 @dataclass(frozen=True)
@@ -86,9 +115,11 @@ class MemoryRequestBook:
         self.people: dict[UUID, Volunteer] = {}
         self.busy: dict[UUID, Busy] = {}
         self.avoided: set[frozenset[UUID]] = set()
+        self.members: dict[UUID, set[UUID]] = {}
+        """Group or desk -> who belongs to it."""
         self.waves: list[WavePlan] = []
         """Plans that were committed."""
-        self._clock = clock
+        self.clock = self._clock = clock
         self._limits = limits
 
     # -- what tests ask -----------------------------------------------------------------------------------------------
@@ -129,7 +160,10 @@ class MemoryRequestBook:
         for row in mine:
             if row.request.state is not RequestState.ENDED:
                 raise RequestOpen(row.request)
-        request = _born(UUID(int=(1 << 120) + len(self.rows)), new, now, deadline)
+        for row in mine:
+            if row.callback is not None and row.callback.until is None:
+                row.callback = None
+        request = self._born(UUID(int=(1 << 120) + len(self.rows)), new, now, deadline)
         self.rows[request.id] = Row(request, new.idempotency_key, new.body_hash, now, next_look_at=now + FIRST_LOOK)
         return Opened(request, created=True)
 
@@ -156,8 +190,9 @@ class MemoryRequestBook:
             pair = (case.request.requester_id, change.winner.person_id)
             if not all(self._free(person_id, request_id) for person_id in pair):
                 return Decided(case, Change(case.request), now, refused_busy=True)
-        self._end_offers(row, change)
+        rest_until = self._end_offers(row, change)
         if change.winner is not None:
+            self.people[change.winner.person_id].ignored = 0
             for person_id in pair:
                 self.busy[person_id] = Busy(None, request_id)
             call_id = UUID(int=(2 << 120) + len(self.rows) * 10 + change.request.epoch)
@@ -168,7 +203,9 @@ class MemoryRequestBook:
         after = self._case(row)
         ended = row.request.state is RequestState.ENDED
         row.next_look_at = NEVER if ended else next_look(after, now, self._limits, change.look_by)
-        return Decided(after, change, now)
+        if ended and row.ended_at is None:
+            row.ended_at = now
+        return Decided(after, change, now, rest_until=rest_until)
 
     async def commit_wave(self, plan: WavePlan) -> tuple[UUID, ...] | None:
         await asyncio.sleep(0)
@@ -184,6 +221,7 @@ class MemoryRequestBook:
         for person_id in people:
             self.busy[person_id] = Busy(expires_at, request.id)
             self.people[person_id].last_asked = now
+            self._count_ring(self.people[person_id], now)
             row.offers.append(self._offer(plan, person_id, now, expires_at))
         if people:
             counted = replace(request, wave=request.wave + 1, asked=request.asked + len(people))
@@ -221,16 +259,25 @@ class MemoryRequestBook:
         place = (request.created_at, request.id)
         older = (row for row in self._waiting() if (row.request.created_at, row.request.id) < place)
         wanting = [row for row in older if self._hungry(row) and self._there(row) and language in _index(row.request)]
-        return [row.request.id for row in wanting][:limit]
+        return [row.request.id for row in wanting if not row.request.is_private(self._clock.now)][:limit]
+
+    async def older_at_desk(self, request: Request, limit: int) -> list[UUID]:
+        await asyncio.sleep(0)
+        if request.desk_id is None:
+            return []
+        place = (request.created_at, request.id)
+        older = (row for row in self._waiting() if (row.request.created_at, row.request.id) < place)
+        wanting = [row for row in older if self._hungry(row) and self._there(row)]
+        return [row.request.id for row in wanting if row.request.desk_id == request.desk_id][:limit]
 
     async def oldest_waiting_for(self, person_id: UUID) -> UUID | None:
         await asyncio.sleep(0)
-        theirs = set(self.people[person_id].languages)
         for row in self._waiting():
             wanted = self._hungry(row) and self._there(row) and row.request.deadline > self._clock.now
+            wanted = wanted and row.request.requester_id != person_id and self._is_for(row.request, person_id)
             never_again = {None, OfferOutcome.DECLINED, OfferOutcome.WON}
             asked = any(one.person_id == person_id and one.outcome in never_again for one in row.offers)
-            if wanted and theirs & set(_index(row.request)) and not asked and not self._avoided(row, person_id):
+            if wanted and not asked and not self._avoided(row, person_id):
                 return row.request.id
         return None
 
@@ -241,6 +288,76 @@ class MemoryRequestBook:
     async def draw_closed(self, *, language: str, count: int, excluded: Collection[UUID]) -> list[UUID]:
         await asyncio.sleep(0)
         return self._whose_turn_it_is(Tier.COLD, language, excluded)[:count]
+
+    async def draw_private(self, request: Request, *, count: int, excluded: Collection[UUID]) -> list[Drawn]:
+        await asyncio.sleep(0)
+        now = self._clock.now
+        tiers = {p: one.tier(now) for p, one in self.people.items()}
+        members = self.members.get(request.group_id or request.desk_id or UUID(int=0), set())
+        found = [
+            one
+            for tier in Tier
+            for one in self._in_turn(p for p in members if tiers.get(p) is tier and p not in excluded)
+            if request.group_id is not None or set(one.languages) & set(_index(request))
+        ]
+        return [Drawn(one.id, one.languages) for one in found[:count]]
+
+    async def spoken(self, person_id: UUID) -> tuple[str, ...]:
+        await asyncio.sleep(0)
+        return self.people[person_id].languages if person_id in self.people else ()
+
+    async def draw_standby(self, request_id: UUID) -> list[UUID]:
+        await asyncio.sleep(0)
+        standing = self.rows[request_id].standby
+        return sorted((p for p, until in standing.items() if until > self._clock.now), key=lambda p: (standing[p], p))
+
+    async def stand_by(self, request_id: UUID, person_id: UUID, epoch: int, late: LateYes) -> datetime | None:
+        await asyncio.sleep(0)
+        row, now = self.rows[request_id], self._clock.now
+        lost = [o for o in row.offers if (o.person_id, o.epoch, o.outcome) == (person_id, epoch, OfferOutcome.LOST)]
+        if any(o.ended_at is not None and o.ended_at > now - late.hot for o in lost):
+            self.people[person_id].hot_until = now + late.hot
+            self.people[person_id].ignored = 0
+        if not lost or (row.request.state, row.request.epoch) != (RequestState.CONNECTING, epoch):
+            return None
+        row.standby[person_id] = now + late.standby
+        return row.standby[person_id]
+
+    async def set_callback(self, request_id: UUID, life: timedelta) -> None:
+        await asyncio.sleep(0)
+        row, now = self.rows[request_id], self._clock.now
+        if row.callback is None or row.callback.until is not None:
+            row.callback = Callback(now, now + life)
+
+    async def drop_callback(self, request_id: UUID) -> None:
+        await asyncio.sleep(0)
+        self.rows[request_id].callback = None
+
+    async def call_back(self, person_id: UUID, reserved: timedelta) -> UUID | None:
+        await asyncio.sleep(0)
+        one, now = self.people.get(person_id), self._clock.now
+        if one is None or one.tier(now) is not Tier.HOT or not self._in_turn([person_id]):
+            return None
+        if one.called_back_until is not None and one.called_back_until > now:
+            return None
+        wanting = [row for row in self.rows.values() if self._wants_callback(row, person_id)]
+        for row in sorted(wanting, key=lambda row: (row.callback.since if row.callback else now, row.request.id))[:1]:
+            assert row.callback is not None
+            row.callback.until = one.called_back_until = now + reserved
+            row.next_look_at = now
+            return row.request.id
+        return None
+
+    def _wants_callback(self, row: Row, person_id: UUID) -> bool:
+        request, callback = row.request, row.callback
+        if callback is None or callback.until is not None or callback.expires_at <= self._clock.now:
+            return False
+        refused = {OfferOutcome.DECLINED, OfferOutcome.WON}
+        asked = any(one.person_id == person_id and one.outcome in refused for one in row.offers)
+        opens = request.public_at is not None and self._speaks(request, person_id)
+        open_to = opens or self._is_for(request, person_id)
+        ended = request.state is RequestState.ENDED and request.requester_id != person_id
+        return ended and open_to and not asked and not self._avoided(row, person_id)
 
     async def offer_for(self, request_id: UUID, person_id: UUID, epoch: int) -> Offer | None:
         await asyncio.sleep(0)
@@ -272,18 +389,22 @@ class MemoryRequestBook:
 
     def _whose_turn_it_is(self, tier: Tier, language: str, excluded: Collection[UUID]) -> list[UUID]:
         now = self._clock.now
+        of_tier = (p for p, one in self.people.items() if one.tier(now) is tier and p not in excluded)
+        return [one.id for one in self._in_turn(of_tier) if language in one.languages]
+
+    def _in_turn(self, people: Iterable[UUID]) -> list[Volunteer]:
+        """Of these those who may be asked now, longest unasked first."""
+        now = self._clock.now
         found = [
             one
-            for one in self.people.values()
-            if one.tier is tier
+            for one in map(self.people.get, people)
+            if one is not None
             and not one.paused
-            and one.id not in excluded
-            and language in one.languages
             and (one.not_before is None or one.not_before <= now)
+            and (one.tier(now) is Tier.HOT or not one.is_rung_out(now))
             and self._is_free(one.id)
         ]
-        found.sort(key=lambda one: (one.last_asked is not None, one.last_asked or now, one.id))
-        return [one.id for one in found]
+        return sorted(found, key=lambda one: (one.last_asked is not None, one.last_asked or now, one.id))
 
     # -- within -------------------------------------------------------------------------------------------------------
 
@@ -302,10 +423,11 @@ class MemoryRequestBook:
 
     def _offer(self, plan: WavePlan, person_id: UUID, now: datetime, expires_at: datetime) -> Offer:
         one = self.people[person_id]
-        assert one.tier is not None
+        tier = one.tier(now)
+        assert tier is not None
         ring_at = None
         if one.device is not None:
-            ring_at = now + self._limits.delivery if one.tier is Tier.HOT else now
+            ring_at = now + self._limits.delivery if tier is Tier.HOT else now
         return Offer(
             plan.request_id,
             person_id,
@@ -314,8 +436,9 @@ class MemoryRequestBook:
             plan.language,
             now,
             expires_at,
-            tier=one.tier,
+            tier=tier,
             ring_at=ring_at,
+            local_hour=one.local_hour,
         )
 
     def _hungry(self, row: Row) -> bool:
@@ -326,22 +449,51 @@ class MemoryRequestBook:
         offers = tuple(one for one in row.offers if one.epoch == request.epoch or one.outcome is None)
         return Case(request, offers, row.seen_at, row.hungry, row.progress)
 
-    def _end_offers(self, row: Row, change: Change) -> None:
-        over = {(one.person_id, one.epoch, one.wave): one for one in change.ended}
+    def _end_offers(self, row: Row, change: Change) -> dict[UUID, datetime]:
+        now = self._clock.now
+        over = {(one.person_id, one.epoch, one.wave): replace(one, ended_at=now) for one in change.ended}
         row.offers = [over.get((one.person_id, one.epoch, one.wave), one) for one in row.offers]
+        rest_until: dict[UUID, datetime] = {}
         for one in change.ended:
             if self.busy.get(one.person_id, Busy(None, row.request.id)).request_id == row.request.id:
                 self.busy.pop(one.person_id, None)
             if one.outcome in (OfferOutcome.DECLINED, OfferOutcome.EXPIRED):
-                self.people[one.person_id].not_before = self._clock.now + COOLDOWN
+                rest_until[one.person_id] = self._leave_alone(self.people[one.person_id], one)
+        return rest_until
+
+    def _leave_alone(self, person: Volunteer, offer: Offer) -> datetime:
+        if offer.outcome is OfferOutcome.DECLINED:
+            person.ignored = 0
+        elif ignored_by(offer):
+            person.ignored += 1
+        rest = self._limits.cooldown.after(person.ignored if ignored_by(offer) else 0)
+        person.not_before = self._clock.now + rest
+        return person.not_before
+
+    def _count_ring(self, person: Volunteer, now: datetime) -> None:
+        if person.tier(now) is not Tier.HOT:
+            week = self._limits.weekly.counted(person.week_began, person.week_rings, now)
+            person.week_began, person.week_rings, person.week_full_until = week.began, week.rings, week.full_until
 
     def _may_be_offered(self, row: Row, person_id: UUID, urgent: bool) -> bool:
-        one = self.people.get(person_id)
-        ringing = any(o.person_id == person_id and o.outcome is None for o in row.offers)
-        able = one is not None and one.tier is not None and not one.paused
-        if one is not None and one.tier is Tier.IDLE and urgent:
+        one, now = self.people.get(person_id), self._clock.now
+        if one is None or one.paused or one.tier(now) is None:
             return False
-        return able and not ringing and not self._avoided(row, person_id) and self._is_free(person_id)
+        if one.tier(now) is not Tier.HOT and (one.is_rung_out(now) or (one.tier(now) is Tier.IDLE and urgent)):
+            return False
+        ringing = any(o.person_id == person_id and o.outcome is None for o in row.offers)
+        return not ringing and not self._avoided(row, person_id) and self._is_free(person_id)
+
+    def _speaks(self, request: Request, person_id: UUID) -> bool:
+        return bool(set(self.people[person_id].languages) & set(_index(request)))
+
+    def _is_for(self, request: Request, person_id: UUID) -> bool:
+        """Whether they may be asked for it now: anybody who speaks its languages, or a member."""
+        speaks = self._speaks(request, person_id)
+        if not request.is_private(self._clock.now) and speaks:
+            return True
+        is_member = person_id in self.members.get(request.group_id or request.desk_id or UUID(int=0), set())
+        return is_member and (request.group_id is not None or speaks)
 
     def _is_free(self, person_id: UUID) -> bool:
         held = self.busy.get(person_id)
@@ -360,6 +512,45 @@ class MemoryRequestBook:
     def _is_due(self, row: Row) -> bool:
         return row.next_look_at <= self._clock.now
 
+    def _born(self, request_id: UUID, new: NewRequest, now: datetime, deadline: timedelta) -> Request:
+        first_person = self._who_helped(new, now)
+        return Request(
+            id=request_id,
+            requester_id=new.requester_id,
+            session_id=new.session_id,
+            state=RequestState.WAITING,
+            outcome=None,
+            languages=new.languages,
+            topic=new.topic,
+            mode=new.mode,
+            created_at=now,
+            waiting_since=now,
+            deadline=now + deadline,
+            epoch=1,
+            returns=0,
+            wave=0,
+            asked=0,
+            call_id=None,
+            version=1,
+            group_id=new.group_id,
+            desk_id=new.desk_id,
+            public_at=now + new.public_after if new.public_after is not None else None,
+            first_person=first_person,
+            first_until=now + new.first_person if first_person is not None else None,
+        )
+
+    def _who_helped(self, new: NewRequest, now: datetime) -> UUID | None:
+        for row in self.rows.values():
+            mine = row.request.requester_id == new.requester_id and row.request.call_id is not None
+            if (
+                mine
+                and row.request.call_id == new.same_as_call_id
+                and row.ended_at
+                and now - row.ended_at < SAME_PERSON
+            ):
+                return next((one.person_id for one in row.offers if one.outcome is OfferOutcome.WON), None)
+        return None
+
     def _waiting(self) -> Iterable[Row]:
         """Oldest first."""
         waiting = [row for row in self.rows.values() if row.request.state is RequestState.WAITING]
@@ -375,7 +566,9 @@ class MemoryListings:
     async def of(self, people: Collection[UUID]) -> list[Listing]:
         await asyncio.sleep(0)
         known = (self._book.people.get(person_id) for person_id in people)
-        return [_listing(one, one.tier, self._book.taken_until(one.id)) for one in known if one and one.tier]
+        now = self._book.clock.now
+        tiers = [(one, one.tier(now)) for one in known if one is not None]
+        return [_listing(one, tier, self._book.taken_until(one.id)) for one, tier in tiers if tier is not None]
 
     async def page(self, after: UUID | None, limit: int) -> tuple[list[Listing], UUID | None]:
         these = [p for p in sorted(self._book.people) if after is None or p > after][:limit]
@@ -383,7 +576,8 @@ class MemoryListings:
 
 
 def _listing(one: Volunteer, tier: Tier, taken_until: datetime | None) -> Listing:
-    not_before = max((at.timestamp() for at in (one.not_before, taken_until) if at), default=0.0)
+    moments = [one.not_before, taken_until] + ([one.week_full_until] if tier is not Tier.HOT else [])
+    not_before = max((at.timestamp() for at in moments if at), default=0.0)
     return Listing(
         person_id=one.id,
         languages=one.languages,
@@ -392,33 +586,12 @@ def _listing(one: Volunteer, tier: Tier, taken_until: datetime | None) -> Listin
         closes_at=None,
         not_before=float("inf") if one.paused else not_before,
         last_asked_at=one.last_asked.timestamp() if one.last_asked else 0.0,
+        newcomer=not one.helped,
     )
 
 
 def _index(request: Request) -> list[str]:
     return [index_language(tag) for tag in request.languages]
-
-
-def _born(request_id: UUID, new: NewRequest, now: datetime, deadline: timedelta) -> Request:
-    return Request(
-        id=request_id,
-        requester_id=new.requester_id,
-        session_id=new.session_id,
-        state=RequestState.WAITING,
-        outcome=None,
-        languages=new.languages,
-        topic=new.topic,
-        mode=new.mode,
-        created_at=now,
-        waiting_since=now,
-        deadline=now + deadline,
-        epoch=1,
-        returns=0,
-        wave=0,
-        asked=0,
-        call_id=None,
-        version=1,
-    )
 
 
 def _guard(case: Case, change: Change) -> None:

@@ -96,7 +96,8 @@ class PostgresCallBook:
             pair = sorted([new.requester.person_id, new.volunteer.person_id])
             await connection.fetch(_REQUESTS["lock_busy"], new.request_id, pair)
             await connection.execute(_SQL["free_both"], new.request_id, pair)
-            await connection.execute(_SQL["leave_alone"], new.volunteer.person_id, now + self._wrap_up)
+            rest_until = now + self._wrap_up
+            await connection.execute(_SQL["leave_alone"], new.volunteer.person_id, rest_until, new.connected_at)
         request = self._consequence(before, old, new, now)
         if request != before:
             soon = now if request.state is RequestState.WAITING else now + timedelta(seconds=1)

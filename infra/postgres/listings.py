@@ -48,6 +48,7 @@ def _listing(row: asyncpg.Record, now: datetime) -> Listing:
         closes_at=closes_at,
         not_before=_not_before(row, now),
         last_asked_at=row["last_asked_at"].timestamp() if row["last_asked_at"] else random.random(),
+        newcomer=row["connected_at"] is None,
     )
 
 
@@ -75,6 +76,8 @@ def _not_before(row: asyncpg.Record, now: datetime) -> float:
     if row["paused"] and row["paused_until"] is None:
         return math.inf
     moments = [row["paused_until"], row["not_before"]]
+    if row["tier"] != Tier.HOT:  # rung often enough this week; who says they are ready is asked all the same
+        moments.append(row["week_full_until"])
     if row["busy_until"] is not None:
         # A call has no end yet ("infinity" reads as the last year). Its end frees the person; should that word be
         # lost, they still come back some time and are looked at again.

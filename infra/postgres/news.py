@@ -55,6 +55,7 @@ class PostgresNews:
         self._requests: dict[UUID, int] = {}
         self._calls: dict[UUID, tuple[int, UUID]] = {}
         self._offers: dict[OfferKey, Told] = {}
+        self._free: set[UUID] = set()
         self._any = asyncio.Event()
 
     async def request_news(self, request_id: UUID) -> RequestNews | None:
@@ -70,6 +71,7 @@ class PostgresNews:
             of_offers=row["of_offers"],
             of_wakes=row["of_wakes"],
             now=row["now"],
+            free_until=None if request_id in self._free else row["free_until"],
         )
 
     async def offer_news(self, request_id: UUID) -> list[OfferNews]:
@@ -96,6 +98,11 @@ class PostgresNews:
             self._offers[key] = self._offers.get(key, Told.NOTHING) | told
             self._any.set()
 
+    def told_free(self, request_id: UUID) -> None:
+        if len(self._free) < MOST_MARKS:
+            self._free.add(request_id)
+            self._any.set()
+
     def told_call(self, call: Call) -> None:
         if len(self._calls) < MOST_MARKS:
             self._calls[call.id] = (max(call.version, self._calls.get(call.id, (0, call.id))[0]), call.request_id)
@@ -118,7 +125,8 @@ class PostgresNews:
 
     async def flush(self) -> None:
         """Write the marks gathered so far, in one transaction, but those of requests that somebody is deciding on."""
-        touched = sorted({*self._requests, *(r for _, r in self._calls.values()), *(key[0] for key in self._offers)})
+        of_calls, of_offers = (r for _, r in self._calls.values()), (key[0] for key in self._offers)
+        touched = sorted({*self._requests, *self._free, *of_calls, *of_offers})
         if not touched:
             return
         async with self._pool.acquire() as connection, connection.transaction():
@@ -129,6 +137,7 @@ class PostgresNews:
                 {id: version for id, version in self._requests.items() if id in free},
                 {id: mark for id, mark in self._calls.items() if mark[1] in free},
                 {key: told for key, told in self._offers.items() if key[0] in free},
+                self._free & free,
             )
             try:
                 await marks.write(connection)
@@ -137,17 +146,20 @@ class PostgresNews:
                 _forget(self._requests, marks.requests)
                 _forget(self._calls, marks.calls)
                 _forget(self._offers, marks.offers)
-        if self._requests or self._calls or self._offers:
+                self._free -= marks.free
+        if self._requests or self._calls or self._offers or self._free:
             self._any.set()
 
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What was told, by what it was: request -> version, call -> (version, request), offer -> begin or end."""
+    """What was told, by what it was: request -> version, call -> (version, request), offer -> begin or end; and the
+    requests of which it was told that somebody is free."""
 
     requests: dict[UUID, int]
     calls: dict[UUID, tuple[int, UUID]]
     offers: dict[OfferKey, Told]
+    free: set[UUID]
 
     async def write(self, connection: asyncpg.Connection) -> None:
         """Inside a transaction that holds the requests' locks."""
@@ -162,6 +174,8 @@ class Marks:
             await connection.execute(_REQUESTS["mark_offers"], *columns, over)
             asked = sorted({key[1] for key, told in self.offers.items() if Told.BEGIN in told})
             await connection.execute(_REQUESTS["mark_asked"], asked)
+        if self.free:
+            await connection.execute(_REQUESTS["mark_free"], list(self.free))
 
 
 def _key(offer: Offer) -> OfferKey:

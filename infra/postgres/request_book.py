@@ -17,10 +17,14 @@ from infra.postgres.listings import may_be_woken
 from infra.postgres.queries import queries
 from infra.postgres.rows import case_of, offer_of, request_of, request_row
 from infra.postgres.transactions import retried
-from matching.model import Offer, OfferOutcome, Request, RequestState
+from matching.availability import local_hour
+from matching.languages import index_languages
+from matching.model import Offer, OfferOutcome, Request, RequestState, Tier
 from matching.ports import (
     Decided,
+    Drawn,
     IdempotencyMismatch,
+    LateYes,
     NewRequest,
     NotFound,
     Opened,
@@ -29,10 +33,12 @@ from matching.ports import (
     Rule,
     WavePlan,
 )
-from matching.request_rules import Case, Change, Progress, RequestLimits, next_look
+from matching.request_rules import Case, Change, Progress, RequestLimits, ignored_by, next_look
 
 TRIES = 3
 """How often a request is put in the books while others of its requester end just then."""
+IGNORED_MAX = 1000
+"""More ignored offers in a row than this make no difference."""
 DRAW_AMONG = 400
 """So many people whose turn it is are looked at when somebody's closed app is to be rung without the index."""
 MIN_STEP = timedelta(milliseconds=50)
@@ -49,7 +55,6 @@ class BookLimits:
     connecting: timedelta = timedelta(seconds=15)
     fresh: timedelta = timedelta(seconds=10)
     """A ready session counts as hot while it was seen within this time."""
-    cooldown: timedelta = timedelta(seconds=60)
 
 
 class _TakenElsewhere(Exception):
@@ -84,6 +89,7 @@ class PostgresRequestBook:
             for _ in range(TRIES):
                 row = await self._insert(connection, new, deadline)
                 if row is not None:
+                    await connection.execute(_SQL["no_more_callbacks"], new.requester_id)
                     return Opened(request_of(row), created=True)
                 if (opened := await self._already_open(connection, new)) is not None:
                     return opened
@@ -103,6 +109,11 @@ class PostgresRequestBook:
             new.idempotency_key,
             new.body_hash,
             deadline,
+            new.group_id,
+            new.desk_id,
+            new.public_after,
+            new.same_as_call_id,
+            new.first_person,
         )
 
     async def _already_open(self, connection: asyncpg.Connection, new: NewRequest) -> Opened | None:
@@ -140,8 +151,7 @@ class PostgresRequestBook:
         change = rule(case, now)
         if change is None:
             return Decided(case, Change(case.request), now)
-        if change.ended:
-            await self._end_offers(connection, case, change, now)
+        rest_until = await self._end_offers(connection, case, change, now) if change.ended else {}
         if change.winner is not None:
             call_id = await self._begin_call(connection, change, now)
             change = replace(change, request=replace(change.request, call_id=call_id))
@@ -149,7 +159,7 @@ class PostgresRequestBook:
         ended = after.request.state is RequestState.ENDED
         look_at = now + timedelta(seconds=1) if ended else next_look(after, now, self._limits.request, change.look_by)
         await self._write_request(connection, case, after, now, due, look_at)
-        return Decided(after, change, now)
+        return Decided(after, change, now, rest_until=rest_until)
 
     async def _write_request(
         self,
@@ -169,7 +179,9 @@ class PostgresRequestBook:
             return
         await connection.execute(_SQL["write"], *request_row(request, now, hungry=after.hungry, look_at=look_at))
 
-    async def _end_offers(self, connection: asyncpg.Connection, case: Case, change: Change, now: datetime) -> None:
+    async def _end_offers(
+        self, connection: asyncpg.Connection, case: Case, change: Change, now: datetime
+    ) -> dict[UUID, datetime]:
         """End offers and free those asked; in id order, before the call takes its two, so that nobody deadlocks."""
         over = change.ended
         people = [offer.person_id for offer in over]
@@ -185,9 +197,30 @@ class PostgresRequestBook:
         )
         kept = change.winner.person_id if change.winner else None
         await connection.execute(_SQL["free_offered"], case.request.id, [p for p in people if p != kept])
-        rest = [o.person_id for o in over if o.outcome in (OfferOutcome.DECLINED, OfferOutcome.EXPIRED)]
-        if rest:
-            await connection.execute(_SQL["leave_alone"], rest, now + self._limits.cooldown)
+        if change.winner is not None:
+            await connection.execute(_SQL["not_ignored"], change.winner.person_id)
+        return await self._leave_alone(connection, over, now)
+
+    async def _leave_alone(
+        self, connection: asyncpg.Connection, over: Collection[Offer], now: datetime
+    ) -> dict[UUID, datetime]:
+        """Leave those in peace who did not come, the longer the more often they ignored it; until when."""
+        idle = {o.person_id: o for o in over if o.outcome in (OfferOutcome.DECLINED, OfferOutcome.EXPIRED)}
+        if not idle:
+            return {}
+        counts: dict[UUID, int] = {}
+        for row in await connection.fetch(_SQL["lock_people"], list(idle)):
+            offer = idle[row["id"]]
+            if ignored_by(offer):
+                counts[offer.person_id] = min(row["ignored"] + 1, IGNORED_MAX)
+            else:
+                counts[offer.person_id] = 0 if offer.outcome is OfferOutcome.DECLINED else row["ignored"]
+        cooldown = self._limits.request.cooldown
+        until = {
+            person: now + cooldown.after(count if ignored_by(idle[person]) else 0) for person, count in counts.items()
+        }
+        await connection.execute(_SQL["leave_alone"], list(until), list(until.values()), list(counts.values()))
+        return until
 
     async def _begin_call(self, connection: asyncpg.Connection, change: Change, now: datetime) -> UUID:
         request, winner = change.request, change.winner
@@ -223,7 +256,7 @@ class PostgresRequestBook:
         now: datetime = await connection.fetchval(_SQL["clock"])
         if now >= row["deadline"]:
             return None
-        hours = await connection.fetch(_SQL["hours"], list(plan.people))
+        hours = {row["user_id"]: row for row in await connection.fetch(_SQL["hours"], list(plan.people))}
         taken = await connection.fetch(
             _SQL["wave"],
             plan.request_id,
@@ -235,15 +268,26 @@ class PostgresRequestBook:
             now,
             min(now + plan.offer, row["deadline"]),
             self._limits.fresh,
-            [row["user_id"] for row in hours if may_be_woken(row, now)],
+            [person for person, known in hours.items() if may_be_woken(known, now)],
             self._limits.request.delivery,
             plan.urgent,
+            [local_hour(hours[person]["time_zone"], now) if person in hours else None for person in plan.people],
         )
         people = tuple(record["person_id"] for record in taken)
         if people:
             hungry = plan.hungry or len(people) < len(plan.people)
             await connection.execute(_SQL["count_wave"], plan.request_id, len(people), hungry)
+            await self._count_rings(connection, [r["person_id"] for r in taken if r["tier"] != Tier.HOT], now)
         return people
+
+    async def _count_rings(self, connection: asyncpg.Connection, people: Collection[UUID], now: datetime) -> None:
+        """Rings of a closed app count towards the week's cap."""
+        if not people:
+            return
+        rows = await connection.fetch(_SQL["lock_people"], list(people))
+        weeks = [self._limits.request.weekly.counted(row["week_began"], row["week_rings"], now) for row in rows]
+        columns = ([week.began for week in weeks], [week.rings for week in weeks], [week.full_until for week in weeks])
+        await connection.execute(_SQL["rung_this_week"], [row["id"] for row in rows], *columns)
 
     async def due(self, limit: int) -> list[UUID]:
         async with self._pool.acquire() as connection, connection.transaction():
@@ -262,6 +306,15 @@ class PostgresRequestBook:
         rows = await self._pool.fetch(_SQL["older_hungry"], request.created_at, request.id, language, there, limit)
         return [row["id"] for row in rows]
 
+    async def older_at_desk(self, request: Request, limit: int) -> list[UUID]:
+        if request.desk_id is None:
+            return []
+        there = self._limits.request.unseen_not_asked
+        place = (request.created_at, request.id)
+        return [
+            row["id"] for row in await self._pool.fetch(_SQL["older_at_desk"], *place, request.desk_id, there, limit)
+        ]
+
     async def oldest_waiting_for(self, person_id: UUID) -> UUID | None:
         there = self._limits.request.unseen_not_asked
         found: UUID | None = await self._pool.fetchval(_SQL["oldest_waiting_for"], person_id, there)
@@ -276,6 +329,51 @@ class PostgresRequestBook:
         rows = await self._pool.fetch(_SQL["draw_closed"], language, list(excluded), among, self._limits.fresh)
         now = await self.now()
         return [row["id"] for row in rows if may_be_woken(row, now)][:count]
+
+    async def draw_private(self, request: Request, *, count: int, excluded: Collection[UUID]) -> list[Drawn]:
+        languages = list(index_languages(request.languages))
+        args = (request.group_id, request.desk_id, languages, list(excluded), self._limits.fresh)
+        rows = await self._pool.fetch(_SQL["draw_private"], *args)
+        now = await self.now()
+        may = [row for row in rows if row["tier"] == Tier.HOT or may_be_woken(row, now)]
+        return [Drawn(row["id"], tuple(row["index_languages"])) for row in may[:count]]
+
+    async def spoken(self, person_id: UUID) -> tuple[str, ...]:
+        return tuple(await self._pool.fetchval(_SQL["spoken"], person_id) or ())
+
+    # -- a yes that came second, and nobody's yes ---------------------------------------------------------------------
+
+    async def draw_standby(self, request_id: UUID) -> list[UUID]:
+        return [row["person_id"] for row in await self._pool.fetch(_SQL["draw_standby"], request_id)]
+
+    async def stand_by(self, request_id: UUID, person_id: UUID, epoch: int, late: LateYes) -> datetime | None:
+        async def write(connection: asyncpg.Connection) -> datetime | None:
+            await connection.execute(_SQL["lock"], request_id)
+            until: datetime | None = await connection.fetchval(
+                _SQL["stand_by"], request_id, person_id, epoch, late.standby
+            )
+            await connection.execute(_SQL["keep_hot"], request_id, person_id, epoch, late.hot)
+            return until
+
+        return await retried(self._pool, write)
+
+    async def set_callback(self, request_id: UUID, life: timedelta) -> None:
+        await self._pool.execute(_SQL["set_callback"], request_id, life)
+
+    async def drop_callback(self, request_id: UUID) -> None:
+        await self._pool.execute(_SQL["drop_callback"], request_id)
+
+    async def call_back(self, person_id: UUID, reserved: timedelta) -> UUID | None:
+        async def fire(connection: asyncpg.Connection) -> UUID | None:
+            request_id = await connection.fetchval(_SQL["free_for_callback"], person_id, self._limits.fresh)
+            if request_id is None:
+                return None
+            if await connection.fetchval(_SQL["reserve_for_callback"], person_id, reserved) is None:
+                return None
+            fired: UUID | None = await connection.fetchval(_SQL["fire_callback"], request_id, reserved)
+            return fired
+
+        return await retried(self._pool, fire)
 
     # -- offers -------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from datetime import datetime
 import asyncpg
 import msgspec
 
+from matching.availability import local_hour
 from matching.model import Offer, OfferOutcome, Outcome, Request, RequestState, Tier, WithdrawReason
 from matching.request_rules import Case, Progress
 from signaling.model import Call, CallState, End, EndReason, Media, Side
@@ -32,6 +33,11 @@ def request_of(row: asyncpg.Record) -> Request:
         asked=row["asked"],
         call_id=row["call_id"],
         version=row["version"],
+        group_id=row["group_id"],
+        desk_id=row["desk_id"],
+        public_at=row["public_at"],
+        first_person=row["first_person"],
+        first_until=row["first_until"],
     )
 
 
@@ -73,6 +79,8 @@ def offer_of(row: asyncpg.Record) -> Offer:
         rung=bool(row["rung"]),
         ring_failed_at=row["ring_failed_at"],
         barred=row.get("barred", False),
+        ended_at=row["ended_at"],
+        local_hour=row["local_hour"],
     )
 
 
@@ -95,6 +103,7 @@ def case_of(row: asyncpg.Record, offers: list[asyncpg.Record], facts: asyncpg.Re
         requester_suspended=facts["requester_suspended"],
         hungry=row["hungry"],
         progress=progress,
+        local_hour=local_hour(facts["time_zone"], facts["now"]),
     )
 
 

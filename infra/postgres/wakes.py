@@ -40,7 +40,8 @@ class PostgresWakes:
         if now is None:
             return []
         rings = await self._claim_rings(connection, request_id, lease, now)
-        return rings + await self._claim_quiets(connection, request_id, lease, now)
+        quiets = await self._claim_quiets(connection, request_id, lease, now)
+        return rings + quiets + await self._claim_callback(connection, request_id, lease, now)
 
     async def _claim_rings(
         self, connection: asyncpg.Connection, request_id: UUID, lease: timedelta, now: datetime
@@ -66,13 +67,28 @@ class PostgresWakes:
         values = _by_person(await connection.fetch(_SQL["targets_rung"], *_columns(where, 3)))
         return [_due_quiet(request_id, offer, values.get(offer["person_id"], []), now) for offer in offers]
 
+    async def _claim_callback(
+        self, connection: asyncpg.Connection, request_id: UUID, lease: timedelta, now: datetime
+    ) -> list[DueWake]:
+        row = await connection.fetchrow(_SQL["claim_callback"], request_id, lease)
+        if row is None:
+            return []
+        values = await connection.fetch(_SQL["targets_of_people"], [row["person_id"]])
+        targets = tuple(_target(value) for value in values if _is_among(value["id"], row["push_again"]))
+        wake = Wake(WakeType.SOMEONE_FREE, request_id, row["epoch"], row["language"], now, row["until"])
+        return [DueWake(wake, row["person_id"], 0, row["tries"], targets, frozenset(), reached=False)]
+
     async def report(self, request_id: UUID, reports: Sequence[WakeReport]) -> bool:
         return await retried(self._pool, lambda connection: self._report(connection, request_id, reports))
 
     async def _report(self, connection: asyncpg.Connection, request_id: UUID, reports: Sequence[WakeReport]) -> bool:
         await connection.execute(_SQL["lock"], request_id)
         rings = [_row(one) for one in reports if one.due.wake.type is WakeType.RING]
-        quiets = [_row(one) for one in reports if one.due.wake.type is not WakeType.RING]
+        quiets = [_row(one) for one in reports if one.due.wake.type in (WakeType.WITHDRAW, WakeType.MISSED)]
+        for one in reports:
+            if one.due.wake.type is WakeType.SOMEONE_FREE:
+                again = sorted(one.again) if one.again_at is not None else None
+                await connection.execute(_SQL["report_callback"], request_id, one.due.tries, one.again_at, again)
         if quiets:
             await connection.execute(_SQL["report_quiets"], request_id, quiets)
         rows = await connection.fetch(_SQL["report_rings"], request_id, rings) if rings else []

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+from uuid import UUID
 
 import msgspec
 
+from matching.audience import AudienceLimits
+from matching.desk_hours import DeskHours
 from matching.help_desk import HelpDesk
 from matching.languages import index_languages, normal_tag
 from matching.ports import IdempotencyMismatch, NewRequest, NotFound, RequestOpen
@@ -18,12 +24,10 @@ from server.presenting import offer_view, request_view
 from server.routing import Exchange, Reply, Route
 from server.topics import TOPICS
 from server.views import timestamp
+from signaling.ports import NoSuchCall
 
 IDEMPOTENCY_KEY_CHARS_MAX = 255
 LANGUAGES_MAX = 20
-NOT_YET = ("group_id", "desk_id", "then_public_after_s", "same_as_call_id")
-"""Fields of the contract that this version refuses, rather than pretend to have heard them."""
-
 ACCEPT_CODES = (
     "answered_elsewhere",
     "answered_by_you",
@@ -34,12 +38,30 @@ ACCEPT_CODES = (
 )
 
 
+class Groups(Protocol):
+    """Whom a request may be for besides anybody."""
+
+    async def owns_group(self, requester_id: UUID, group_id: UUID) -> bool: ...
+
+    async def desk_hours(self, desk_id: UUID) -> DeskHours | None: ...
+
+
 class HelpApi:
     """The calls of the one who asks and of the one who answers."""
 
-    def __init__(self, desk: Desk, help_desk: HelpDesk) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        help_desk: HelpDesk,
+        groups: Groups,
+        audience: AudienceLimits,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._desk = desk
         self._help_desk = help_desk
+        self._groups = groups
+        self._audience = audience
+        self._clock = clock
 
     def routes(self) -> list[Route]:
         """In the order of the contract."""
@@ -53,7 +75,7 @@ class HelpApi:
                 reply=RequestReply,
                 status=201,
                 role="requester",
-                errors=("idempotency_mismatch", "request_open", "already_in_call"),
+                errors=("idempotency_mismatch", "request_open", "already_in_call", "desk_closed", "not_found"),
                 summary="Ask for help",
                 headers=("Idempotency-Key",),
                 also=(200,),
@@ -75,6 +97,22 @@ class HelpApi:
                 reply=RequestReply,
                 role="requester",
                 summary="I no longer need help",
+            ),
+            Route(
+                "PUT",
+                f"{one}/callback",
+                self.want_callback,
+                role="requester",
+                status=204,
+                summary="Tell me, once, when someone is free",
+            ),
+            Route(
+                "DELETE",
+                f"{one}/callback",
+                self.drop_callback,
+                role="requester",
+                status=204,
+                summary="I need not be told any more",
             ),
             Route(
                 "GET", "/v1/offers", self.offers, reply=OffersReply, role="volunteer", summary="The offers open for me"
@@ -104,7 +142,7 @@ class HelpApi:
     # -- the requester ------------------------------------------------------------------------------------------------
 
     async def open(self, exchange: Exchange[RequestBody]) -> Reply:
-        new = _new_request(exchange.caller, exchange.body, _key(exchange))
+        new = await self._addressed(exchange, _new_request(exchange.caller, exchange.body, _key(exchange)))
         try:
             opened = await self._help_desk.open(new)
         except IdempotencyMismatch:
@@ -115,6 +153,44 @@ class HelpApi:
         if opened.created:
             self._desk.look_soon(opened.request.id)
         return Reply(RequestReply(request=request_view(opened.request)), status=201 if opened.created else 200)
+
+    async def _addressed(self, exchange: Exchange[RequestBody], new: NewRequest) -> NewRequest:
+        """With whom it is for, and who is asked first. What is not the caller's is not found."""
+        body, caller = exchange.body, exchange.caller
+        group_id, desk_id, same_as = body.group_id or None, body.desk_id or None, body.same_as_call_id or None
+        if group_id is not None and desk_id is not None:
+            raise invalid_body("desk_id", "not together with group_id")
+        if group_id is not None and not await self._groups.owns_group(caller.user_id, group_id):
+            raise not_found()
+        if desk_id is not None:
+            await self._check_open(desk_id)
+        if same_as is not None:
+            try:
+                await self._desk.switchboard.get(same_as, caller.user_id)
+            except NoSuchCall:
+                raise not_found() from None
+        public_after = body.then_public_after_s
+        if public_after is msgspec.UNSET:
+            after = self._audience.public_after_group if group_id is not None else None
+        else:
+            after = timedelta(seconds=public_after) if public_after is not None else None
+        return replace(
+            new,
+            group_id=group_id,
+            desk_id=desk_id,
+            public_after=after if group_id or desk_id else None,
+            same_as_call_id=same_as,
+            first_person=self._audience.first_person,
+        )
+
+    async def _check_open(self, desk_id: UUID) -> None:
+        hours = await self._groups.desk_hours(desk_id)
+        if hours is None:
+            raise not_found()
+        opening = hours.at(self._clock())
+        if not opening.is_open:
+            details = {"opens_at": timestamp(opening.opens_at) if opening.opens_at is not None else None}
+            raise ApiError(409, "desk_closed", "this desk is closed now", details=details)
 
     async def current(self, exchange: Exchange[None]) -> RequestReply:
         request = await self._desk.current_request(exchange.caller)
@@ -136,6 +212,18 @@ class HelpApi:
         except NotFound:
             raise not_found() from None
 
+    async def want_callback(self, exchange: Exchange[None]) -> None:
+        try:
+            await self._desk.want_callback(exchange.caller, exchange.uuid("id"))
+        except NotFound:
+            raise not_found() from None
+
+    async def drop_callback(self, exchange: Exchange[None]) -> None:
+        try:
+            await self._desk.drop_callback(exchange.caller, exchange.uuid("id"))
+        except NotFound:
+            raise not_found() from None
+
     # -- the volunteer ------------------------------------------------------------------------------------------------
 
     async def offers(self, exchange: Exchange[None]) -> OffersReply:
@@ -148,7 +236,7 @@ class HelpApi:
             return CallReply(call=await self._desk.accept(exchange.caller, request_id, exchange.body.epoch))
         except AcceptRefused as refused:
             message = "somebody else was first, or the offer is over"
-            raise ApiError(409, refused.refusal, message, details={}) from None
+            raise ApiError(409, refused.refusal, message, details=refused.details) from None
         except NotFound:
             raise not_found() from None
 
@@ -169,9 +257,6 @@ def _key(exchange: Exchange[Any]) -> str | None:
 
 
 def _new_request(caller: Caller, body: RequestBody, key: str | None) -> NewRequest:
-    for field in NOT_YET:
-        if getattr(body, field) not in (None, msgspec.UNSET):
-            raise invalid_body(field, "not available")
     if body.mode == "text":
         raise invalid_body("mode", "text is not available")
     if body.topic is not None and body.topic not in TOPICS:

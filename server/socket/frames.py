@@ -142,7 +142,7 @@ class Frames:
         try:
             await self._desk.accept(caller, data.request_id, data.epoch)
         except AcceptRefused as refused:
-            raise FrameError(refused.refusal, "this accept did not win") from None
+            raise FrameError(refused.refusal, "this accept did not win", details=refused.details or None) from None
         except NotFound:
             raise FrameError("not_offered", "this request was not offered to you") from None
 

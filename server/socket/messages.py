@@ -341,6 +341,19 @@ class OfferWithdrawn(msgspec.Struct, frozen=True, kw_only=True):
     reason: Literal["answered", "answered_by_you", "cancelled", "expired", "request_ended", "unavailable"]
 
 
+class StandBy(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody else was faster by a moment: thanks. Should their call not come about, you are asked first."""
+
+    until: str
+
+
+class SomeoneFree(msgspec.Struct, frozen=True, kw_only=True):
+    """Nobody could come to this request; now somebody is free, and kept for you until then: ask again."""
+
+    request_id: UUID
+    until: str
+
+
 class CallChanged(msgspec.Struct, frozen=True, kw_only=True):
     """The call is now so."""
 
@@ -402,6 +415,14 @@ class OfferWithdrawnFrame(FromServer, frozen=True, kw_only=True, tag="offer_with
     data: OfferWithdrawn
 
 
+class StandByFrame(FromServer, frozen=True, kw_only=True, tag="standby"):
+    data: StandBy
+
+
+class SomeoneFreeFrame(FromServer, frozen=True, kw_only=True, tag="someone_free"):
+    data: SomeoneFree
+
+
 class CallFrame(FromServer, frozen=True, kw_only=True, tag="call"):
     data: CallChanged
 
@@ -442,6 +463,8 @@ ServerFrame = (
     | ProgressFrame
     | OfferFrame
     | OfferWithdrawnFrame
+    | StandByFrame
+    | SomeoneFreeFrame
     | CallFrame
     | RelayedDescriptionFrame
     | RelayedCandidateFrame

@@ -46,7 +46,7 @@ WHERE id = $1
 DELETE FROM busy WHERE request_id = $1 AND what = 'call' AND person_id = ANY ($2::uuid[])
 
 -- name: leave_alone
-UPDATE users SET not_before = $2 WHERE id = $1
+UPDATE users SET not_before = $2, connected_at = coalesce(connected_at, $3) WHERE id = $1
 
 -- name: next_look
 UPDATE requests SET next_look_at = least(next_look_at, $2) WHERE id = $1 AND state <> 'ended'

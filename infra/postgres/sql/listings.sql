@@ -1,7 +1,7 @@
 -- Volunteers as the index lists them, and how sessions are seen.
 
 -- name: of
-SELECT u.id, u.index_languages, u.time_zone, u.last_asked_at, u.not_before,
+SELECT u.id, u.index_languages, u.time_zone, u.last_asked_at, u.not_before, u.week_full_until, u.connected_at,
        a.weekly, coalesce(a.paused, false) AS paused, a.paused_until, b.until AS busy_until,
        t.tier
 FROM users u CROSS JOIN LATERAL (SELECT eyeline_tier(u.id, $2) AS tier) t LEFT JOIN availability a ON a.user_id = u.id
@@ -11,7 +11,7 @@ WHERE u.id = ANY ($1::uuid[]) AND u.role = 'volunteer' AND u.status = 'active' A
 
 -- name: page
 -- Also those whom nothing can reach (tier NULL), or a page could have to read past any number of them.
-SELECT u.id, u.index_languages, u.time_zone, u.last_asked_at, u.not_before,
+SELECT u.id, u.index_languages, u.time_zone, u.last_asked_at, u.not_before, u.week_full_until, u.connected_at,
        a.weekly, coalesce(a.paused, false) AS paused, a.paused_until, b.until AS busy_until,
        t.tier
 FROM users u CROSS JOIN LATERAL (SELECT eyeline_tier(u.id, $3) AS tier) t LEFT JOIN availability a ON a.user_id = u.id

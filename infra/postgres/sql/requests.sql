@@ -11,13 +11,22 @@ WHERE requester_id = $1 AND idempotency_key = $2 AND created_at < eyeline_now() 
 SELECT * FROM requests WHERE requester_id = $1 AND idempotency_key = $2
 
 -- name: insert
+-- $10 group, $11 desk, $12 when anybody may be asked. $13: the call whose volunteer is asked first, if it ended within two
+-- minutes, $14 for how long.
 INSERT INTO requests (requester_id, session_id, languages, index_languages, topic, mode, idempotency_key, body_hash,
-                      created_at, waiting_since, deadline, next_look_at)
+                      created_at, waiting_since, deadline, next_look_at, group_id, desk_id, public_at,
+                      first_person, first_until)
 -- Looked at at once by the node that opened it, and should that node die, soon by any.
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, n.now, n.now, n.now + $9::interval, n.now + interval '0.5 seconds'
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, n.now, n.now, n.now + $9::interval, n.now + interval '0.5 seconds', $10, $11,
+       n.now + $12::interval, c.volunteer_id, CASE WHEN c.id IS NOT NULL THEN n.now + $14::interval END
 FROM (SELECT eyeline_now() AS now) n
+     LEFT JOIN calls c ON c.id = $13 AND c.requester_id = $1 AND c.ended_at > n.now - interval '2 minutes'
 ON CONFLICT DO NOTHING
 RETURNING *
+
+-- name: no_more_callbacks
+-- Whoever asks again need not be told any more that somebody is free.
+DELETE FROM callbacks c USING requests r WHERE r.requester_id = $1 AND c.request_id = r.id AND c.fired_at IS NULL
 
 -- name: get
 SELECT * FROM requests WHERE id = $1
@@ -29,8 +38,9 @@ SELECT * FROM requests WHERE requester_id = $1 AND state <> 'ended'
 SELECT * FROM requests WHERE id = $1 FOR UPDATE
 
 -- name: facts
-SELECT eyeline_now() AS now, (SELECT status = 'suspended' FROM users WHERE id = $1) AS requester_suspended,
+SELECT eyeline_now() AS now, u.status = 'suspended' AS requester_suspended, u.time_zone,
        (SELECT max(seen_at) FROM sessions WHERE user_id = $1 AND ended_at IS NULL) AS requester_seen_at
+FROM users u WHERE u.id = $1
 
 -- name: offers_of_case
 SELECT o.*, o.outcome IS NULL
@@ -62,9 +72,20 @@ ON CONFLICT (person_id) DO UPDATE SET until = excluded.until, request_id = exclu
 WHERE busy.until < eyeline_now() OR busy.request_id = excluded.request_id
 RETURNING person_id
 
+-- name: lock_people
+SELECT id, ignored, week_began, week_rings, time_zone FROM users WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
+
 -- name: leave_alone
-UPDATE users u SET not_before = $2
-FROM (SELECT id FROM users WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE) AS rest WHERE u.id = rest.id
+UPDATE users u SET not_before = r.until, ignored = r.ignored
+FROM unnest($1::uuid[], $2::timestamptz[], $3::smallint[]) AS r (id, until, ignored) WHERE u.id = r.id
+
+-- name: not_ignored
+UPDATE users SET ignored = 0 WHERE id = $1 AND ignored > 0
+
+-- name: rung_this_week
+UPDATE users u SET week_began = r.began, week_rings = r.rings, week_full_until = r.full_until
+FROM unnest($1::uuid[], $2::timestamptz[], $3::integer[], $4::timestamptz[]) AS r (id, began, rings, full_until)
+WHERE u.id = r.id
 
 -- name: insert_call
 INSERT INTO calls (request_id, epoch, mode, language, requester_id, requester_session, volunteer_id, volunteer_session,
@@ -73,10 +94,12 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 RETURNING id
 
 -- name: hours
-SELECT user_id, weekly, time_zone FROM availability JOIN users ON id = user_id WHERE user_id = ANY ($1::uuid[])
+SELECT u.id AS user_id, a.weekly, u.time_zone FROM users u LEFT JOIN availability a ON a.user_id = u.id
+WHERE u.id = ANY ($1::uuid[])
 
 -- name: wave
--- $10: those of the people whose hours it is. $12: whether devices unseen for a month are left in peace.
+-- $10: those of the people whose hours it is. $12: whether devices unseen for a month are left in peace. $13: the hour on
+-- each one's wall.
 -- A hot person's devices ring when their open app does not answer.
 WITH candidates AS (
     SELECT u.id AS person_id, t.tier
@@ -84,7 +107,8 @@ WITH candidates AS (
          LEFT JOIN availability a ON a.user_id = u.id
     WHERE u.id = ANY ($2::uuid[]) AND u.status = 'active' AND u.role = 'volunteer' AND u.id <> $3
       AND NOT coalesce(a.paused_until > eyeline_now(), a.paused, false)
-      AND (t.tier = 'hot' OR u.id = ANY ($10::uuid[]) AND (t.tier = 'cold' OR t.tier = 'idle' AND NOT $12))
+      AND (t.tier = 'hot' OR u.id = ANY ($10::uuid[]) AND (t.tier = 'cold' OR t.tier = 'idle' AND NOT $12)
+                             AND coalesce(u.week_full_until <= eyeline_now(), true))
       AND NOT EXISTS (SELECT FROM avoided_pairs p WHERE p.low = least(u.id, $3) AND p.high = greatest(u.id, $3))
       AND NOT EXISTS (SELECT FROM offers o WHERE o.request_id = $1 AND o.person_id = u.id AND o.outcome IS NULL)
     ORDER BY u.id
@@ -95,12 +119,14 @@ WITH candidates AS (
     WHERE busy.until < eyeline_now()
     RETURNING person_id
 )
-INSERT INTO offers (request_id, person_id, epoch, wave, language, offered_at, expires_at, tier, urgent, ring_due_at)
+INSERT INTO offers (request_id, person_id, epoch, wave, language, offered_at, expires_at, tier, urgent, ring_due_at,
+                    local_hour)
 SELECT $1, person_id, $4, $5, $6, $7, $8, tier, $12,
        CASE WHEN EXISTS (SELECT FROM push_values p WHERE p.user_id = person_id AND p.kind IN ('fcm', 'webpush'))
-            THEN CASE WHEN tier = 'hot' THEN $7::timestamptz + $11::interval ELSE $7::timestamptz END END
+            THEN CASE WHEN tier = 'hot' THEN $7::timestamptz + $11::interval ELSE $7::timestamptz END END,
+       ($13::smallint[])[array_position($2::uuid[], person_id)]
 FROM taken JOIN candidates USING (person_id)
-RETURNING person_id
+RETURNING person_id, tier
 
 -- name: count_wave
 UPDATE requests
@@ -135,14 +161,31 @@ SELECT DISTINCT person_id FROM offers WHERE request_id = $1 AND outcome = 'expir
 -- name: older_hungry
 -- One whose look is due may have become hungry just now: looks are due when time alone makes more people wanted.
 SELECT r.id FROM requests r
-WHERE r.state = 'waiting' AND (r.hungry OR r.next_look_at <= (SELECT eyeline_now())) AND (r.created_at, r.id) < ($1, $2) AND $3 = ANY (r.index_languages)
+WHERE r.state = 'waiting' AND (r.hungry OR r.next_look_at <= (SELECT eyeline_now())) AND (r.created_at, r.id) < ($1, $2)
+  AND $3 = ANY (r.index_languages)
+  AND (num_nulls(r.group_id, r.desk_id) = 2 OR r.public_at <= (SELECT eyeline_now()))
+  AND EXISTS (SELECT FROM sessions s WHERE s.user_id = r.requester_id AND s.ended_at IS NULL
+              AND s.seen_at > eyeline_now() - $4::interval)
+ORDER BY r.created_at, r.id LIMIT $5
+
+-- name: older_at_desk
+SELECT r.id FROM requests r
+WHERE r.state = 'waiting' AND (r.hungry OR r.next_look_at <= (SELECT eyeline_now())) AND (r.created_at, r.id) < ($1, $2)
+  AND r.desk_id = $3
   AND EXISTS (SELECT FROM sessions s WHERE s.user_id = r.requester_id AND s.ended_at IS NULL
               AND s.seen_at > eyeline_now() - $4::interval)
 ORDER BY r.created_at, r.id LIMIT $5
 
 -- name: oldest_waiting_for
-SELECT r.id FROM users u JOIN requests r ON r.index_languages && u.index_languages
+-- Of those for anybody, in their languages, and of those for a group or desk they belong to.
+SELECT r.id FROM users u CROSS JOIN requests r
 WHERE u.id = $1 AND r.state = 'waiting' AND (r.hungry OR r.next_look_at <= eyeline_now()) AND r.deadline > eyeline_now()
+  AND r.requester_id <> u.id
+  AND (r.index_languages && u.index_languages
+       AND (num_nulls(r.group_id, r.desk_id) = 2 OR r.public_at <= eyeline_now())
+       OR EXISTS (SELECT FROM memberships m WHERE m.user_id = u.id AND m.group_id = r.group_id)
+       OR r.index_languages && u.index_languages
+          AND EXISTS (SELECT FROM memberships m WHERE m.user_id = u.id AND m.desk_id = r.desk_id))
   AND EXISTS (SELECT FROM sessions s WHERE s.user_id = r.requester_id AND s.ended_at IS NULL
               AND s.seen_at > eyeline_now() - $2::interval)
   AND NOT EXISTS (SELECT FROM avoided_pairs p
@@ -152,17 +195,95 @@ WHERE u.id = $1 AND r.state = 'waiting' AND (r.hungry OR r.next_look_at <= eyeli
 ORDER BY r.created_at, r.id LIMIT 1
 
 -- name: draw_ready
--- From those who are ready, who are few, and not from all volunteers.
+-- From those who are ready, or kept hot, who are few, and not from all volunteers: the array is made once.
 SELECT u.id
-FROM (SELECT DISTINCT user_id FROM sessions
-      WHERE ready AND ended_at IS NULL AND seen_at > eyeline_now() - $4::interval) AS hot
-     JOIN users u ON u.id = hot.user_id
-     LEFT JOIN availability a ON a.user_id = u.id LEFT JOIN busy b ON b.person_id = u.id
-WHERE u.role = 'volunteer' AND u.status = 'active' AND NOT u.id = ANY ($2::uuid[])
+FROM users u LEFT JOIN availability a ON a.user_id = u.id LEFT JOIN busy b ON b.person_id = u.id
+WHERE u.id = ANY (ARRAY (
+        SELECT user_id FROM sessions
+        WHERE ready AND ended_at IS NULL AND seen_at > eyeline_now() - $4::interval
+        UNION
+        SELECT l.id FROM users l
+        WHERE l.hot_until > (SELECT eyeline_now())
+          AND EXISTS (SELECT FROM sessions s WHERE s.user_id = l.id AND s.ended_at IS NULL AND s.owner_epoch > 0
+                      AND s.seen_at > eyeline_now() - $4::interval)))
+  AND u.role = 'volunteer' AND u.status = 'active' AND NOT u.id = ANY ($2::uuid[])
   AND coalesce(u.not_before <= eyeline_now(), true) AND coalesce(b.until < eyeline_now(), true)
   AND NOT coalesce(a.paused_until > eyeline_now(), a.paused, false)
   AND $1 = ANY (u.index_languages)
 ORDER BY u.last_asked_at NULLS FIRST, random() LIMIT $3
+
+-- name: draw_private
+-- People of a group ($1), in whatever language, or of a desk ($2), in one of the request's ($3); hours are judged by whoever
+-- asks.
+SELECT u.id, u.index_languages, u.time_zone, a.weekly, t.tier
+FROM memberships m JOIN users u ON u.id = m.user_id CROSS JOIN LATERAL (SELECT eyeline_tier(u.id, $5) AS tier) t
+     LEFT JOIN availability a ON a.user_id = u.id LEFT JOIN busy b ON b.person_id = u.id
+WHERE (m.group_id = $1 OR m.desk_id = $2 AND u.index_languages && $3::text[])
+  AND u.role = 'volunteer' AND u.status = 'active' AND NOT u.id = ANY ($4::uuid[]) AND t.tier IS NOT NULL
+  AND coalesce(b.until < eyeline_now(), true) AND coalesce(u.not_before <= eyeline_now(), true)
+  AND NOT coalesce(a.paused_until > eyeline_now(), a.paused, false)
+  AND (t.tier = 'hot' OR coalesce(u.week_full_until <= eyeline_now(), true))
+ORDER BY t.tier <> 'hot', u.last_asked_at NULLS FIRST, u.id
+
+-- name: spoken
+SELECT index_languages FROM users WHERE id = $1
+
+-- name: draw_standby
+SELECT person_id FROM offers WHERE request_id = $1 AND standby_until > eyeline_now() ORDER BY standby_until, person_id
+
+-- name: stand_by
+-- Only while whoever was faster may still fail: in the call that came of this very epoch, before it connects.
+UPDATE offers o SET standby_until = eyeline_now() + $4::interval
+FROM requests r
+WHERE o.request_id = $1 AND o.person_id = $2 AND o.epoch = $3 AND o.outcome = 'lost' AND r.id = o.request_id
+  AND r.state = 'connecting' AND r.epoch = o.epoch
+RETURNING o.standby_until
+
+-- name: keep_hot
+-- Not for ever by saying yes too late again and again to one request.
+UPDATE users u SET hot_until = eyeline_now() + $4::interval, ignored = 0
+FROM offers o
+WHERE u.id = $2 AND o.request_id = $1 AND o.person_id = u.id AND o.epoch = $3 AND o.outcome = 'lost'
+  AND o.ended_at > eyeline_now() - $4::interval
+
+-- name: set_callback
+INSERT INTO callbacks AS c (request_id, expires_at) VALUES ($1, eyeline_now() + $2::interval)
+ON CONFLICT (request_id) DO UPDATE
+SET created_at = eyeline_now(), expires_at = excluded.expires_at, fired_at = NULL, until = NULL, told_at = NULL,
+    push_due_at = NULL, push_claimed_until = NULL, push_tries = 0, push_again = NULL
+WHERE c.fired_at IS NOT NULL
+
+-- name: drop_callback
+DELETE FROM callbacks WHERE request_id = $1
+
+-- name: free_for_callback
+-- The ended request ($1: person, $2: freshness) whose requester waited longest for just such a person; its row is locked.
+SELECT r.id
+FROM users u LEFT JOIN busy b ON b.person_id = u.id LEFT JOIN availability a ON a.user_id = u.id
+     CROSS JOIN callbacks c JOIN requests r ON r.id = c.request_id JOIN users q ON q.id = r.requester_id
+WHERE u.id = $1 AND u.role = 'volunteer' AND u.status = 'active' AND coalesce(b.until < eyeline_now(), true)
+  AND coalesce(u.not_before <= eyeline_now(), true) AND coalesce(u.called_back_until <= eyeline_now(), true)
+  AND NOT coalesce(a.paused_until > eyeline_now(), a.paused, false) AND eyeline_tier(u.id, $2) = 'hot'
+  AND c.fired_at IS NULL AND c.expires_at > eyeline_now()
+  AND r.state = 'ended' AND q.status = 'active' AND q.id <> u.id AND r.index_languages && u.index_languages
+  AND (num_nulls(r.group_id, r.desk_id) = 2 OR r.public_at IS NOT NULL
+       OR EXISTS (SELECT FROM memberships m WHERE m.user_id = u.id AND (m.group_id = r.group_id OR m.desk_id = r.desk_id)))
+  AND NOT EXISTS (SELECT FROM avoided_pairs p WHERE p.low = least(u.id, q.id) AND p.high = greatest(u.id, q.id))
+  AND NOT EXISTS (SELECT FROM offers o WHERE o.request_id = r.id AND o.person_id = u.id AND o.outcome IN ('declined', 'won'))
+ORDER BY c.created_at, c.request_id LIMIT 1 FOR UPDATE OF r SKIP LOCKED
+
+-- name: reserve_for_callback
+-- Of two who free the same person at once, one.
+UPDATE users SET called_back_until = eyeline_now() + $2::interval
+WHERE id = $1 AND coalesce(called_back_until <= eyeline_now(), true)
+RETURNING id
+
+-- name: fire_callback
+WITH fired AS (
+    UPDATE callbacks SET fired_at = eyeline_now(), until = eyeline_now() + $2::interval, push_due_at = eyeline_now()
+    WHERE request_id = $1 AND fired_at IS NULL RETURNING request_id
+)
+UPDATE requests SET next_look_at = eyeline_now() WHERE id IN (SELECT request_id FROM fired) RETURNING id
 
 -- name: draw_closed
 -- Who has the app closed, while the index is away: whose turn it is, among the first so many; hours are judged by whoever
@@ -173,7 +294,7 @@ FROM (SELECT * FROM users WHERE role = 'volunteer' AND status = 'active' AND $1 
       ORDER BY last_asked_at NULLS FIRST, id LIMIT $3) u
      JOIN availability a ON a.user_id = u.id LEFT JOIN busy b ON b.person_id = u.id
 WHERE coalesce(b.until < eyeline_now(), true) AND NOT coalesce(a.paused_until > eyeline_now(), a.paused, false)
-  AND eyeline_tier(u.id, $4) = 'cold'
+  AND eyeline_tier(u.id, $4) = 'cold' AND coalesce(u.week_full_until <= eyeline_now(), true)
 
 -- name: offer_for
 SELECT * FROM offers WHERE request_id = $1 AND person_id = $2 AND epoch = $3 ORDER BY wave DESC LIMIT 1
@@ -212,7 +333,10 @@ SELECT r.*, eyeline_now() AS now,
                AND (o.told_at IS NULL OR o.outcome IS NOT NULL)) AS of_offers,
        EXISTS (SELECT FROM offers o WHERE o.request_id = r.id
                AND (o.outcome IS NULL AND o.ring_due_at <= eyeline_now()
-                    OR o.outcome IS NOT NULL AND o.rung <> '{}' AND o.quieted_at IS NULL)) AS of_wakes
+                    OR o.outcome IS NOT NULL AND o.rung <> '{}' AND o.quieted_at IS NULL))
+       OR EXISTS (SELECT FROM callbacks c WHERE c.request_id = r.id AND c.push_due_at <= eyeline_now()) AS of_wakes,
+       (SELECT c.until FROM callbacks c WHERE c.request_id = r.id AND c.told_at IS NULL AND c.until > eyeline_now())
+           AS free_until
 FROM requests r WHERE r.id = $1
 
 -- name: lock_free
@@ -237,9 +361,14 @@ FROM unnest($1::uuid[], $2::bigint[]) AS m (id, version) WHERE c.id = m.id
 UPDATE requests r SET told_version = greatest(r.told_version, m.version)
 FROM unnest($1::uuid[], $2::bigint[]) AS m (id, version) WHERE r.id = m.id
 
+-- name: mark_free
+UPDATE callbacks SET told_at = eyeline_now() WHERE request_id = ANY ($1::uuid[]) AND fired_at IS NOT NULL AND told_at IS NULL
+
 -- name: rest_when_told
 UPDATE requests r SET next_look_at = NULL
 WHERE r.id = ANY ($1::uuid[]) AND r.state = 'ended' AND r.told_version >= r.version
   AND NOT EXISTS (SELECT FROM calls c WHERE c.request_id = r.id AND c.told_version < c.version)
   AND NOT EXISTS (SELECT FROM offers o WHERE o.request_id = r.id
                   AND (o.end_told_at IS NULL OR o.rung <> '{}' AND o.quieted_at IS NULL))
+  AND NOT EXISTS (SELECT FROM callbacks c WHERE c.request_id = r.id AND c.until > eyeline_now()
+                  AND (c.told_at IS NULL OR c.push_due_at IS NOT NULL))

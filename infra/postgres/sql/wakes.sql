@@ -27,6 +27,17 @@ WHERE request_id = $1 AND outcome IS NOT NULL AND rung <> '{}' AND quieted_at IS
 RETURNING person_id, epoch, wave, language, outcome, reason, session_id, ended_at, quiet_tries AS tries, rung,
           CASE WHEN quiet_tries > 1 THEN push_again END AS push_again
 
+-- name: claim_callback
+-- To the requester: somebody is free.
+UPDATE callbacks c SET push_claimed_until = eyeline_now() + $2::interval, push_tries = push_tries + 1
+FROM requests r
+WHERE c.request_id = $1 AND r.id = c.request_id AND c.push_due_at <= eyeline_now() AND c.until > eyeline_now()
+  AND coalesce(c.push_claimed_until <= eyeline_now(), true)
+RETURNING r.requester_id AS person_id, r.epoch, r.languages[1] AS language, c.until, c.push_tries AS tries, c.push_again
+
+-- name: report_callback
+UPDATE callbacks SET push_due_at = $3, push_again = $4, push_claimed_until = NULL WHERE request_id = $1 AND push_tries = $2
+
 -- name: targets_of_people
 SELECT p.id, p.kind, p.value, p.keys, p.user_id, p.device_id, d.platform, u.languages,
        d.seen_at > eyeline_now() - interval '30 days' AS in_use

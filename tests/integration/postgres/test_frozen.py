@@ -94,7 +94,7 @@ class TestFrozen:
     async def test_an_opening_that_froze_holds_its_key_two_seconds(self, world: World) -> None:
         who = await world.requester()
         new = new_request(who, idempotency_key="one")
-        values = (who.id, who.session, ["en"], ["en"], None, "video", "one", bytes(32), LIMITS.deadline)
+        values = (who.id, who.session, ["en"], ["en"], None, "video", "one", bytes(32), LIMITS.deadline, *[None] * 5)
         async with frozen(world, (SQL["insert"], values)) as since:
             opened = await persist(lambda: world.book.open(new, LIMITS.deadline))
             assert time.monotonic() - since < MOST_S

@@ -74,7 +74,7 @@ class World:
         self.url = url
         self.pool = pool
         self.sql = sql
-        self.book = PostgresRequestBook(pool, BookLimits(LIMITS, fresh=FRESH, cooldown=COOLDOWN))
+        self.book = PostgresRequestBook(pool, BookLimits(LIMITS, fresh=FRESH))
         self.calls = PostgresCallBook(pool, request_follows_call(LIMITS), CallLimits(), WRAP_UP)
         self.news = PostgresNews(pool)
         self.listings = PostgresListings(pool, FRESH)

@@ -9,9 +9,12 @@ from infra.memory.clock import MovedClock
 from infra.memory.index import MemoryIndex
 from infra.memory.request_book import MemoryListings, MemoryRequestBook, Volunteer
 from matching.asking import AskingLimits
+from matching.audience import AudienceLimits
+from matching.chances import Chances
 from matching.help_desk import HelpDesk
 from matching.languages import index_languages
 from matching.model import Offer, OfferOutcome, Request, Tier
+from matching.pace import Pace
 from matching.ports import NewRequest
 from matching.request_rules import Event, RequestLimits, step
 from matching.waves import FixedWaves
@@ -20,23 +23,24 @@ from tests.support.fakes.heralds import FakeHerald
 
 
 class Town:
-    """Waves of `size` every `interval_s`; the index is complete and everybody acknowledges offers, unless told else."""
+    """Waves of `size` every `interval_s`, in all languages at once; the index is complete and everybody acknowledges offers, unless told else."""
 
-    def __init__(self, *, size: int = 2, interval_s: float = 10) -> None:
+    def __init__(self, *, size: int = 2, interval_s: float = 10, next_language_s: float = 0) -> None:
         limits = RequestLimits()
-        self.limits = AskingLimits(limits)
+        audience = AudienceLimits(next_language=timedelta(seconds=next_language_s))
+        self.limits = AskingLimits(limits, audience=audience)
         self.clock = MovedClock()
         self.book = MemoryRequestBook(self.clock, limits)
         self.index = MemoryIndex()
         self.index.complete()
         self.listings = MemoryListings(self.book)
         self.herald = FakeHerald(self.book)
-        self.policy = FixedWaves(size, timedelta(seconds=interval_s))
+        self.pace = Pace(FixedWaves(size, timedelta(seconds=interval_s)), Chances, limits)
         self.desk = self.node()
 
     def node(self) -> HelpDesk:
         """One more node over the same books."""
-        return HelpDesk(self.book, self.index, self.listings, self.herald, self.policy, self.limits)
+        return HelpDesk(self.book, self.index, self.listings, self.herald, self.pace, self.limits)
 
     async def volunteers(self, count: int, *languages: str) -> list[UUID]:
         """So many more people, ready, in the index; the first is drawn first."""

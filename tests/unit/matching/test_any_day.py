@@ -111,7 +111,7 @@ def test_every_request_ends_every_offer_ends_and_everybody_may_be_asked_again(
         town = await _live(day)
         await _until_all_is_over(town)
         assert all(one.outcome is not None for request_id in town.book.rows for one in town.book.offers(request_id))
-        await town.later(120)
+        await town.later(2 * 86_400)  # longer than the longest cooldown
         assert all([await town.can_be_drawn(person(who)) for who in range(PEOPLE)])
 
     asyncio.run(live())

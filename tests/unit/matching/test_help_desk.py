@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import NoReturn
@@ -13,7 +13,7 @@ import pytest
 
 from infra.memory.index import MemoryIndex
 from infra.memory.request_book import Busy, Volunteer
-from matching.help_desk import PROGRESS_EVERY_S, Refusal, why_not
+from matching.help_desk import PROGRESS_EVERY_S, NotWon, Refusal, why_not
 from matching.model import Listing, OfferOutcome, Outcome, Request, RequestState, Tier, WithdrawReason
 from matching.ports import IdempotencyMismatch, IndexUnavailable, NewRequest, NotFound, RequestOpen, Swept
 from matching.request_rules import Acceptance
@@ -37,6 +37,11 @@ async def ringing_request(town: Town, people: int = 3) -> tuple[Request, list[UU
     await town.look(request.id)
     assert town.ringing(request.id) == asked
     return town.request(request.id), asked
+
+
+async def refusal(accepting: Awaitable[NotWon | None]) -> Refusal | None:
+    not_won = await accepting
+    return not_won.refusal if not_won is not None else None
 
 
 def yes(person_id: UUID, session_id: UUID = PHONE, epoch: int = 1) -> Acceptance:
@@ -98,59 +103,59 @@ class TestAccepting:
         nodes = (town.desk, town.node())
         answers = await asyncio.gather(*(nodes[n % 2].accept(request.id, yes(one)) for n, one in enumerate(people)))
         assert answers.count(None) == 1
-        assert answers.count(Refusal.ANSWERED_ELSEWHERE) == 49
+        assert [one.refusal for one in answers if one is not None] == 49 * [Refusal.ANSWERED_ELSEWHERE]
         winner = people[answers.index(None)]
         assert [one for one in people if town.outcome(request.id, one) is OfferOutcome.WON] == [winner]
 
     async def test_after_somebody_else_it_is_answered_elsewhere(self, town: Town) -> None:
         request, (first, second, _) = await ringing_request(town)
         await town.desk.accept(request.id, yes(first))
-        assert await town.desk.accept(request.id, yes(second)) is Refusal.ANSWERED_ELSEWHERE
+        assert await refusal(town.desk.accept(request.id, yes(second))) is Refusal.ANSWERED_ELSEWHERE
 
     async def test_on_another_device_it_is_answered_by_you(self, town: Town) -> None:
         request, (first, *_) = await ringing_request(town)
         await town.desk.accept(request.id, yes(first, PHONE))
-        assert await town.desk.accept(request.id, yes(first, TABLET)) is Refusal.ANSWERED_BY_YOU
+        assert await refusal(town.desk.accept(request.id, yes(first, TABLET))) is Refusal.ANSWERED_BY_YOU
 
     async def test_of_an_offer_that_ran_out_it_is_over_whether_or_not_anybody_looked(self, town: Town) -> None:
         request, (first, second, _) = await ringing_request(town)
         await town.later(30)
-        assert await town.desk.accept(request.id, yes(first)) is Refusal.OFFER_OVER
+        assert await refusal(town.desk.accept(request.id, yes(first))) is Refusal.OFFER_OVER
         await town.look(request.id)
-        assert await town.desk.accept(request.id, yes(second)) is Refusal.OFFER_OVER
+        assert await refusal(town.desk.accept(request.id, yes(second))) is Refusal.OFFER_OVER
 
     async def test_of_an_offer_one_declined_it_is_over(self, town: Town) -> None:
         request, (first, *_) = await ringing_request(town)
         await town.desk.decline(request.id, first, 1)
-        assert await town.desk.accept(request.id, yes(first)) is Refusal.OFFER_OVER
+        assert await refusal(town.desk.accept(request.id, yes(first))) is Refusal.OFFER_OVER
 
     async def test_of_a_cancelled_request_it_has_ended(self, town: Town) -> None:
         request, (first, *_) = await ringing_request(town)
         await town.desk.cancel(request.id)
-        assert await town.desk.accept(request.id, yes(first)) is Refusal.REQUEST_ENDED
+        assert await refusal(town.desk.accept(request.id, yes(first))) is Refusal.REQUEST_ENDED
 
     async def test_of_an_expired_request_it_has_ended(self, town: Town) -> None:
         request, (first, *_) = await ringing_request(town)
         await town.desk.decline(request.id, first, 1)
         await town.later(180)
         await town.look(request.id)
-        assert await town.desk.accept(request.id, yes(first)) is Refusal.REQUEST_ENDED
+        assert await refusal(town.desk.accept(request.id, yes(first))) is Refusal.REQUEST_ENDED
 
     async def test_of_a_request_one_was_never_asked_for_it_was_not_offered(self, town: Town) -> None:
         request, _ = await ringing_request(town)
-        assert await town.desk.accept(request.id, yes(person(99))) is Refusal.NOT_OFFERED
+        assert await refusal(town.desk.accept(request.id, yes(person(99)))) is Refusal.NOT_OFFERED
 
     @pytest.mark.parametrize("epoch", [0, 2, 99])
     async def test_of_another_epoch_it_was_not_offered(self, town: Town, epoch: int) -> None:
         request, (first, *_) = await ringing_request(town)
-        assert await town.desk.accept(request.id, yes(first, epoch=epoch)) is Refusal.NOT_OFFERED
+        assert await refusal(town.desk.accept(request.id, yes(first, epoch=epoch))) is Refusal.NOT_OFFERED
         assert town.ringing(request.id)[0] == first
 
     async def test_by_somebody_taken_elsewhere_it_is_refused_and_nothing_changes(self, town: Town) -> None:
         request, (first, *_) = await ringing_request(town)
         town.book.busy[first] = Busy(None, UNKNOWN)
         before = town.book.offers(request.id)
-        assert await town.desk.accept(request.id, yes(first)) is Refusal.ALREADY_IN_CALL
+        assert await refusal(town.desk.accept(request.id, yes(first))) is Refusal.ALREADY_IN_CALL
         assert (town.request(request.id), town.book.offers(request.id)) == (request, before)
 
     async def test_of_no_request_is_not_found(self, town: Town) -> None:
@@ -210,13 +215,13 @@ class TestCancelling:
 
     async def test_against_an_accept_one_of_the_two_wins(self, town: Town) -> None:
         request, (first, *_) = await ringing_request(town)
-        cancelled, refusal = await asyncio.gather(
+        cancelled, not_won = await asyncio.gather(
             town.desk.cancel(request.id), town.node().accept(request.id, yes(first))
         )
-        if refusal is None:
+        if not_won is None:
             assert cancelled.call_id == town.request(request.id).call_id
         else:
-            assert refusal is Refusal.REQUEST_ENDED
+            assert not_won.refusal is Refusal.REQUEST_ENDED
             assert cancelled.request.state is RequestState.ENDED
 
 

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from matching.chances import Chances
 from matching.model import OfferOutcome, RequestState
+from matching.progress import progress_note
 from matching.request_rules import RequestLimits
-from matching.waves import FixedWaves, WaveView, progress_note, wave_view
+from matching.waves import FixedWaves, WaveView, wave_view
 from tests.support.fakes.cases import NOON, case, offer, request, seconds
 
 LIMITS = RequestLimits()
@@ -99,15 +101,15 @@ class TestWaveView:
             offer(5, epoch=2, told_s=0, outcome=OfferOutcome.EXPIRED),
             offer(6, epoch=1, outcome=OfferOutcome.DECLINED),
         ]
-        seen = wave_view(case(request(epoch=2), offers), NOON + seconds(2), LIMITS)
+        seen = wave_view(case(request(epoch=2), offers), NOON + seconds(2), LIMITS, Chances())
         assert (seen.asked, seen.spent, seen.open) == (6, 3, 2)
 
     def test_an_offer_on_its_way_is_not_spent(self) -> None:
-        seen = wave_view(case(offers=[offer(0, told_s=0)]), NOON + seconds(1.4), LIMITS)
+        seen = wave_view(case(offers=[offer(0, told_s=0)]), NOON + seconds(1.4), LIMITS, Chances())
         assert (seen.spent, seen.open) == (0, 1)
 
     def test_an_acknowledgement_that_comes_late_counts(self) -> None:
-        late = wave_view(case(offers=[offer(0, told_s=0, delivered=True)]), NOON + seconds(9), LIMITS)
+        late = wave_view(case(offers=[offer(0, told_s=0, delivered=True)]), NOON + seconds(9), LIMITS, Chances())
         assert (late.spent, late.open) == (0, 1)
 
 

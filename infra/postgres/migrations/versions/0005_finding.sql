@@ -79,6 +79,8 @@ ALTER TABLE offers
     ADD COLUMN local_hour    smallint CHECK (local_hour BETWEEN 0 AND 23),
     ADD COLUMN standby_until timestamptz;
 
+CREATE INDEX users_kept_hot ON users (hot_until) WHERE hot_until IS NOT NULL;
+
 -- A requester whom nobody answered wants to be told when somebody is free: once. `until`: how long that somebody is
 -- likely to be.
 CREATE TABLE callbacks (
