@@ -60,6 +60,7 @@ CREATE TABLE invites (
 );
 CREATE INDEX invites_group ON invites (group_id);
 CREATE INDEX invites_desk ON invites (desk_id);
+CREATE INDEX invites_expiring ON invites (expires_at);
 
 -- Whom a request may be offered to. With a group or a desk: to anybody else from `public_at` on; NULL: never. Without
 -- foreign keys: what is asked of a group that is gone must not be asked of strangers. `first_person`: the one who helped a
