@@ -34,6 +34,7 @@ from infra.firebase.transport import Transport as FcmTransport
 from infra.phone.account import Account
 from infra.postgres.accounts import PostgresAccounts
 from infra.postgres.call_book import PostgresCallBook
+from infra.postgres.chances import PostgresChances
 from infra.postgres.checks import DatabaseChecks
 from infra.postgres.clock import DatabaseClock
 from infra.postgres.desks import PostgresDesks
@@ -63,13 +64,13 @@ from infra.webpush.push import WebPushPusher
 from infra.webpush.vapid import Vapid
 from matching.asking import AskingLimits
 from matching.audience import AudienceLimits
-from matching.chances import Chances
+from matching.chances import AnswerDelay, Chances, Priors
 from matching.help_desk import HelpDesk
 from matching.pace import Pace
 from matching.ports import IndexUnavailable, LateYes
 from matching.request_rules import Cooldown, RequestLimits, WeeklyCap
 from matching.waking import Pusher
-from matching.waves import AdaptiveWaves, FixedWaves, WavePolicy
+from matching.waves import AdaptiveWaves, FixedWaves, WavePolicy, policy_named
 from server.accounts import AdminRole
 from server.admin_feed import AdminFeed
 from server.api.accounts import AccountsApi
@@ -90,6 +91,7 @@ from server.desk import Desk
 from server.dev import ADMIN_NAME, DevError, DevOptions, Workshop, kept_secret, run_dev
 from server.failures import FailureReports
 from server.ice import IceServers
+from server.learning import LEARN_EVERY_S, Learning
 from server.logs import configure_logging
 from server.push_services import is_push_endpoint
 from server.push_words import CataloguePushWords
@@ -101,7 +103,7 @@ from server.socket.frames import Frames
 from server.socket.hub import SESSION_ENDED, SESSION_SILENT, SESSION_SUSPENDED, Hub
 from server.socket.reading import Services
 from server.socket.rules import SocketRules
-from server.tasks import Errands, lasting
+from server.tasks import Errands, every, lasting
 from server.telling import Telling
 from server.waking import Waking
 from signaling.call_rules import CallLimits
@@ -166,10 +168,22 @@ class Limits:
         )
 
 
+def _delay(settings: Settings) -> AnswerDelay:
+    return AnswerDelay(settings.answer_median_s, settings.answer_sigma)
+
+
 def _waves(settings: Settings) -> WavePolicy:
-    if settings.waves == "fixed":
-        return FixedWaves(settings.wave_size, timedelta(seconds=settings.wave_interval_s))
-    return AdaptiveWaves()
+    return policy_named(
+        settings.waves,
+        fixed=FixedWaves(settings.wave_size, timedelta(seconds=settings.wave_interval_s)),
+        adaptive=AdaptiveWaves(
+            delay=_delay(settings),
+            horizon_s=settings.wave_horizon_s,
+            first_target=settings.wave_first_target,
+            last_target=settings.wave_last_target,
+            grows_s=settings.wave_grows_s,
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +259,9 @@ class Node:
         self.groups = PostgresGroups(pool)
         self.desks = PostgresDesks(pool)
         self._https = settings.tls_certificate is not None
-        self.chances = Chances()
+        priors = Priors(settings.chance_hot, settings.chance_cold, settings.chance_idle, settings.chance_weight)
+        half_life = timedelta(days=settings.chance_half_life_days)
+        self.learning = Learning(PostgresChances(pool, _delay(settings), priors, half_life), Chances(priors=priors))
         self._audience = limits.asking.audience
         self.limiter = ValkeyLimits(library)
         book = PostgresRequestBook(pool, limits.book)
@@ -258,7 +274,7 @@ class Node:
             settings.ice_policy,
         )
         telling = Telling(self.news, self.news, self.mailboxes, ice, OUTAGES, self._wake_soon)
-        pace = Pace(limits.waves, lambda: self.chances, limits.request)
+        pace = Pace(limits.waves, lambda: self.learning.chances, limits.request)
         self.help_desk = HelpDesk(book, self.index, listings, telling, pace, limits.asking)
 
         async def on_call_ended(call: Call, now: datetime) -> None:
@@ -336,6 +352,7 @@ class Node:
             *self.rounds.loops(self.clock.measure),
             *self.rebirth.loops(),
             *self._push.loops,
+            lambda: every(LEARN_EVERY_S, "chances", self.learning.learn),
             lambda: lasting("marks", self.news.run),
             lambda: lasting("sockets", self.hub.run),
         ]

@@ -48,8 +48,8 @@ def _is_origin(value: str) -> bool:
     return parts.scheme in ("http", "https") and value == f"{parts.scheme}://{parts.netloc}" and bool(parts.hostname)
 
 
-def between(low: int, high: int) -> Callable[[int], None]:
-    def check(value: int) -> None:
+def between(low: float, high: float) -> Callable[[float], None]:
+    def check(value: float) -> None:
         if not low <= value <= high:
             raise ValidationError(f"only {low} is possible for now" if low == high else f"must be from {low} to {high}")
 

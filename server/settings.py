@@ -76,6 +76,24 @@ class Settings:
     wave_size: int = 10
     """Of fixed waves, as the interval."""
     wave_interval_s: float = 10.0
+    wave_horizon_s: float = 10.0
+    """Adaptive waves: how soon an answer is to be likely."""
+    wave_first_target: float = 0.65
+    """How likely, to begin with."""
+    wave_last_target: float = 0.95
+    """How likely after `wave_grows_s`."""
+    wave_grows_s: float = 40.0
+    answer_median_s: float = 8.0
+    """Half of those who answer do within this: by `answer_sigma` the delays are lognormal."""
+    answer_sigma: float = 0.7
+    chance_hot: float = 0.45
+    """That somebody who said ready answers, until more is learned."""
+    chance_cold: float = 0.17
+    chance_idle: float = 0.05
+    chance_weight: float = 20.0
+    """So many offers have to disagree with that to be believed half."""
+    chance_half_life_days: float = 14.0
+    """What was learned so long ago counts half."""
     cooldown_s: float = 60.0
     """How long somebody who said not now, or ignored an offer, is left alone."""
     cooldown_growth: float = 4.0
@@ -175,6 +193,17 @@ def _read(env: Env) -> dict[str, Any]:
         "waves": env.str("WAVES", "adaptive", validate=one_of("adaptive", "fixed", "be_my_eyes_2015")),
         "wave_size": env.int("WAVE_SIZE", 10, validate=between(1, 1000)),
         "wave_interval_s": _seconds(env, "WAVE_INTERVAL_S", 10.0),
+        "wave_horizon_s": _seconds(env, "WAVE_HORIZON_S", 10.0),
+        "wave_first_target": env.float("WAVE_FIRST_TARGET", 0.65, validate=between(0.01, 0.999)),
+        "wave_last_target": env.float("WAVE_LAST_TARGET", 0.95, validate=between(0.01, 0.999)),
+        "wave_grows_s": _seconds(env, "WAVE_GROWS_S", 40.0, zero=True),
+        "answer_median_s": _seconds(env, "ANSWER_MEDIAN_S", 8.0),
+        "answer_sigma": env.float("ANSWER_SIGMA", 0.7, validate=between(0.05, 5)),
+        "chance_hot": env.float("CHANCE_HOT", 0.45, validate=between(0.01, 0.99)),
+        "chance_cold": env.float("CHANCE_COLD", 0.17, validate=between(0.01, 0.99)),
+        "chance_idle": env.float("CHANCE_IDLE", 0.05, validate=between(0.01, 0.99)),
+        "chance_weight": env.float("CHANCE_WEIGHT", 20.0, validate=between(0.1, 1e6)),
+        "chance_half_life_days": env.float("CHANCE_HALF_LIFE_DAYS", 14.0, validate=between(0.01, 3650)),
         "cooldown_s": _seconds(env, "COOLDOWN_S", 60.0, zero=True),
         "cooldown_growth": env.float("COOLDOWN_GROWTH", 4.0, validate=between(1, 100)),
         "cooldown_most_s": _seconds(env, "COOLDOWN_MOST_S", 86_400.0, zero=True),
