@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from infra.memory.clock import MovedClock
@@ -23,7 +25,10 @@ from tests.support.fakes.heralds import FakeHerald
 
 
 class Town:
-    """Waves of `size` every `interval_s`, in all languages at once; the index is complete and everybody acknowledges offers, unless told else."""
+    """Waves of `size` every `interval_s`, in all languages at once; the index is complete, everybody acknowledges offers.
+
+    Unless told otherwise.
+    """
 
     def __init__(self, *, size: int = 2, interval_s: float = 10, next_language_s: float = 0) -> None:
         limits = RequestLimits()
@@ -50,8 +55,8 @@ class Town:
             await self.desk.person_changed(one.id)
         return [one.id for one in made]
 
-    async def ask(self, *languages: str) -> Request:
-        """Somebody new asks for help."""
+    async def ask(self, *languages: str, **changes: Any) -> Request:
+        """Somebody new asks for help; `changes` are fields of the wish."""
         number = len(self.book.rows)
         tags = languages or ("en",)
         new = NewRequest(
@@ -64,7 +69,7 @@ class Town:
             idempotency_key=None,
             body_hash=b"",
         )
-        return (await self.desk.open(new)).request
+        return (await self.desk.open(replace(new, **changes))).request
 
     async def look(self, request_id: UUID, *, there: bool = True) -> None:
         """A look at the request, its requester just seen if `there`."""
