@@ -6,13 +6,16 @@ import { Calls } from "./lib/calls.js";
 import { CallView } from "./lib/call_view.js";
 import { fulfil } from "./lib/camera_wishes.js";
 import { expose } from "./lib/expose.js";
+import { GroupsEditor } from "./lib/groups_editor.js";
 import { LinkWords } from "./lib/link_words.js";
 import { LocalMedia } from "./lib/local_media.js";
 import { Page, show } from "./lib/page.js";
 import { isNewer } from "./lib/request_order.js";
 import { EyelineSocket } from "./lib/socket.js";
 import { Troubles } from "./lib/troubles.js";
+import { Trusted } from "./lib/trusted.js";
 import { Waiting } from "./lib/waiting.js";
+import { closedWords, Whom } from "./lib/whom.js";
 import { say } from "./lib/words.js";
 
 const BACK_TO_REST_MS = 6000;
@@ -31,6 +34,9 @@ class RequesterPage {
   #link = new LinkWords(this.#page, "volunteer", () => say(this.#wordsInCall("connected", true)));
   #request = null;
   #asking = new Asking(this.#api, this.#media);
+  #trusted = new Trusted(this.#api);
+  #whom = new Whom(this.#trusted);
+  #groups = new GroupsEditor(this.#page, this.#trusted);
   #lastCallId = null;
   #restTimer = null;
   #said = "";
@@ -40,11 +46,17 @@ class RequesterPage {
     this.#listenToPerson();
     this.#listenToAsking();
     this.#listenToServer();
-    this.#account.on("user", () => this.#socket.start());
+    this.#account.on("user", (user) => this.#arrived(user));
     this.#account.on("signed_out", () => this.#reset());
     this.#account.on("trouble", (words) => this.#troubles.show(words));
     this.#media.on("lost", (kind) => this.#reopen(kind));
     return this.#account.begin();
+  }
+
+  #arrived(user) {
+    this.#whom.of(user.id);
+    this.#trusted.load();
+    this.#socket.start();
   }
 
   #listenToPerson() {
@@ -87,7 +99,7 @@ class RequesterPage {
   #help(mode) {
     clearTimeout(this.#restTimer);
     this.#page.sounds.unlock().catch(() => {}); // silence is no reason not to ask
-    this.#asking.begin(mode);
+    this.#asking.begin(mode, this.#whom.wish);
   }
 
   async #retry() {
@@ -104,7 +116,21 @@ class RequesterPage {
 
   #notAsked(error) {
     this.#media.close();
-    this.#troubles.show(whyNotAsked(error), ["retry"]);
+    if (error.code === "desk_closed") this.#notThere(closedWords(error.details.opens_at));
+    else if (error.code === "not_found") this.#gone();
+    else this.#troubles.show(whyNotAsked(error), ["retry"]);
+  }
+
+  /** The group was dissolved, or the desk retired; strangers are asked by nobody else's choice. */
+  #gone() {
+    const { name } = this.#whom;
+    this.#whom.anybody();
+    this.#notThere(say("whom_gone", { name }));
+  }
+
+  #notThere(words) {
+    this.#trusted.load();
+    this.#page.enter("rest", words, { urgent: true });
   }
 
   // What the server says of the request.
@@ -221,6 +247,7 @@ class RequesterPage {
     show("avoid", outcome === "completed" && this.#lastCallId !== null);
     const again = outcome === "expired" || outcome === "failed";
     document.getElementById("help").textContent = say(again ? "try_again" : "need_help");
+    this.#trusted.load(); // who may have joined meanwhile, and which desks are open now
     this.#page.enter("ended", say(`outcome_${outcome}`));
     if (!again) this.#restTimer = setTimeout(() => this.#page.state === "ended" && this.#page.enter("rest"), BACK_TO_REST_MS);
   }
@@ -350,6 +377,8 @@ class RequesterPage {
     this.#waiting.stop();
     this.#view.clear();
     this.#media.close();
+    this.#groups.forget();
+    this.#trusted.forget();
     this.#request = null;
   }
 }

@@ -10,6 +10,7 @@ import { HoursEditor } from "./lib/hours_editor.js";
 import { LanguagesEditor } from "./lib/languages_editor.js";
 import { LinkWords } from "./lib/link_words.js";
 import { LocalMedia } from "./lib/local_media.js";
+import { Memberships } from "./lib/memberships.js";
 import { Page, show } from "./lib/page.js";
 import { PushSwitch } from "./lib/push_switch.js";
 import { Readiness } from "./lib/readiness.js";
@@ -37,6 +38,7 @@ class VolunteerPage {
   #troubles = new Troubles(this.#page, this.#account.session);
   #languages = new LanguagesEditor(this.#page, this.#api);
   #hours = new HoursEditor(this.#page, this.#api);
+  #memberships = new Memberships(this.#page, this.#api);
   #link = new LinkWords(this.#page, "requester", () => say(this.#wordsOfConnected()));
   #torch = new TorchButton(this.#page, this.#calls);
   #answering = new Answering(this.#api);
@@ -88,7 +90,7 @@ class VolunteerPage {
   async #arrived(user) {
     this.#languages.show(user.languages);
     this.#socket.start();
-    await this.#hours.load(user.time_zone);
+    await Promise.all([this.#hours.load(user.time_zone), this.#memberships.load()]);
   }
 
   #isBusy() {
@@ -125,6 +127,7 @@ class VolunteerPage {
     document.getElementById("ready").setAttribute("aria-checked", String(ready));
     this.#page.stayAwake(ready);
     this.#page.enter(ready ? "ready" : "rest", words ?? say(ready ? "ready_on" : "ready_off"));
+    this.#memberships.offer();
   }
 
   // Being rung.
@@ -325,6 +328,7 @@ class VolunteerPage {
 
   #reset() {
     this.#readiness.forget();
+    this.#memberships.forget();
     this.#socket.stop();
     this.#ring.stop();
     this.#calls.startAnew();

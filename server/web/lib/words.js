@@ -67,6 +67,13 @@ export function duration(seconds) {
   return rest ? `${say("minutes", { count: minutes })} ${say("seconds", { count: rest })}` : say("minutes", { count: minutes });
 }
 
+const moments = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long", hour: "2-digit", minute: "2-digit" });
+
+/** A moment on the clock of whoever reads it: "Monday, November 30 at 09:00 AM". */
+export function when(moment) {
+  return moments.format(Date.parse(moment));
+}
+
 /** Short weekday names, Monday (1) first. */
 export function weekdays(style = "short") {
   const format = new Intl.DateTimeFormat(locale, { weekday: style, timeZone: "UTC" });
