@@ -144,10 +144,9 @@ DEVICE = [
 ASK = [
     *LANGUAGES, *wrongs("languages", []),
     *choice("topic"), *choice("mode", None, "text"),
-    *wrongs("group_id", str(SOME_ID), 7, "text", [], {}, True),
-    *wrongs("desk_id", str(SOME_ID), 7, "text", [], {}, True),
-    *wrongs("then_public_after_s", 0, 30, "30", 1.5, [], {}, True),
-    *wrongs("same_as_call_id", str(SOME_ID), 7, "text", [], {}, True),
+    *wrongs("group_id", 7, "text", [], {}, True), *wrongs("desk_id", 7, "text", [], {}, True),
+    *wrongs("then_public_after_s", -1, 3601, "30", 1.5, [], {}, True),
+    *wrongs("same_as_call_id", 7, "text", [], {}, True),
 ]  # fmt: skip
 EPOCH = [*required("epoch"), *integer("epoch", 1, 2**31 - 1)]
 DECLINE = [*EPOCH, *choice("reason")]
@@ -218,6 +217,8 @@ CASES: dict[str, Case] = {
         "requester", "/v1/requests/{request}", others=tuple(i for i in IDS if i != "current")
     ),
     "POST /v1/requests/{id}/cancel": Case("requester", "/v1/requests/{request}/cancel", others=IDS),
+    "PUT /v1/requests/{id}/callback": Case("requester", "/v1/requests/{request}/callback", others=IDS),
+    "DELETE /v1/requests/{id}/callback": Case("requester", "/v1/requests/{request}/callback", others=IDS),
     "GET /v1/offers": Case("volunteer"),
     "POST /v1/requests/{id}/accept": Case(
         "volunteer",

@@ -25,9 +25,8 @@ from tests.support.fakes.heralds import FakeHerald
 
 
 class Town:
-    """Waves of `size` every `interval_s`, in all languages at once; the index is complete, everybody acknowledges offers.
-
-    Unless told otherwise.
+    """Unless told otherwise: waves of `size` every `interval_s`, in all languages at once, a complete index, and
+    everybody acknowledges offers.
     """
 
     def __init__(self, *, size: int = 2, interval_s: float = 10, next_language_s: float = 0) -> None:
