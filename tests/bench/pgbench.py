@@ -100,9 +100,9 @@ class Lifecycle:
         body_hash = r"sha256('bench'::bytea)"
         insert = filled(
             REQUESTS["insert"], REQUESTER, REQUESTER, "'{en}'::text[]", "'{en}'::text[]", "NULL", "'video'", "NULL",
-            body_hash, "interval '180 seconds'",
+            body_hash, "interval '180 seconds'", "NULL::uuid", "NULL::uuid", "NULL", "NULL::uuid", "NULL",
         )  # fmt: skip
-        return ["BEGIN;", f"{insert} \\gset", "COMMIT;"]
+        return ["BEGIN;", f"{insert} \\gset", *ended(filled(REQUESTS["no_more_callbacks"], REQUESTER)), "COMMIT;"]
 
     def _look(self) -> list[str]:
         after = [filled(REQUESTS["exclusions"], REQUEST), filled(REQUESTS["let_expire"], REQUEST)]
@@ -112,7 +112,7 @@ class Lifecycle:
         hours = filled(REQUESTS["hours"], self._volunteers)
         wave = filled(
             REQUESTS["wave"], REQUEST, self._volunteers, REQUESTER, "1", "1", "'en'", NOW, SOON, "interval '1 day'",
-            "'{}'::uuid[]", "interval '1.5 seconds'", "true",
+            "'{}'::uuid[]", "interval '1.5 seconds'", "true", self._each("12"),
         )  # fmt: skip
         count = filled(REQUESTS["count_wave"], REQUEST, str(self._offers), "false")
         return [*transaction(self._case[0], REQUESTS["clock"], hours, wave, count), *self._told(2, over=False)]
@@ -136,6 +136,7 @@ class Lifecycle:
             filled(REQUESTS["lock_busy"], REQUEST, f"{self._volunteers} || {REQUESTER}"),
             end_offers,
             filled(REQUESTS["free_offered"], REQUEST, losers),
+            filled(REQUESTS["not_ignored"], WINNER),
             filled(REQUESTS["take_for_call"], REQUEST, f"ARRAY[{REQUESTER}, {WINNER}]"),
         )
         make_call = f"{insert_call.removesuffix('id')}id AS call \\gset"
@@ -158,7 +159,7 @@ class Lifecycle:
             _write_call("'ended'", 4, NOW, NOW, "'done'"),
             filled(REQUESTS["lock_busy"], REQUEST, pair),
             filled(CALLS["free_both"], REQUEST, pair),
-            filled(CALLS["leave_alone"], WINNER, NOW),
+            filled(CALLS["leave_alone"], WINNER, NOW, NOW),
             _write_request("'ended'", "'completed'", 5, NOW),
         )
         return [*end, *self._told(5, over=True)]

@@ -47,6 +47,7 @@ async def stage(engines: Engines, *, wave_size: int = 10) -> AsyncIterator[Stage
                 await Node.start(
                     database_url,
                     valkey_url,
+                    EYELINE_WAVES="fixed",
                     EYELINE_WAVE_SIZE=str(wave_size),
                     EYELINE_WRAP_UP_S="0",
                     EYELINE_COOLDOWN_S="0",

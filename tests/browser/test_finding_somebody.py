@@ -13,7 +13,7 @@ from tests.support.people import Street, answered, in_call, media_run, street
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-ONE_AT_A_TIME = {"EYELINE_WAVE_SIZE": "1", "EYELINE_WAVE_INTERVAL_S": "60"}
+ONE_AT_A_TIME = {"EYELINE_WAVES": "fixed", "EYELINE_WAVE_SIZE": "1", "EYELINE_WAVE_INTERVAL_S": "60"}
 
 
 class TestWaiting:

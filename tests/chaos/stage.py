@@ -29,6 +29,7 @@ SETTINGS = {
     "EYELINE_WRAP_UP_S": "0",
     "EYELINE_COOLDOWN_S": "1",
     "EYELINE_OFFER_S": "30",
+    "EYELINE_WAVES": "fixed",  # so many people ring as a scene says
 }
 
 

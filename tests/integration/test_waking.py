@@ -33,7 +33,7 @@ BROKEN = (Act.HANG, Act.RESET, Act.BAD_JSON)
 @pytest.fixture
 async def apps(database_url: str, valkey_url: str, tmp_path: Path) -> AsyncIterator[ClosedApps]:
     # Two at a time, so that those whom a fault hides are asked first.
-    async with closed_apps(database_url, valkey_url, tmp_path, WAVE_SIZE=2, WAVE_INTERVAL_S=2) as apps:
+    async with closed_apps(database_url, valkey_url, tmp_path, WAVES="fixed", WAVE_SIZE=2, WAVE_INTERVAL_S=2) as apps:
         yield apps
 
 
