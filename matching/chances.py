@@ -109,6 +109,12 @@ class Chances:
 
     def chance(self, tier: Tier, language: str, hour: int | None) -> float:
         """That somebody of this tier and (index) language, at this hour of theirs, answers an offer if it lasts."""
+        group = (tier, language, hour)
+        if group not in self._found:
+            self._found[group] = self._chance(tier, language, hour)
+        return self._found[group]
+
+    def _chance(self, tier: Tier, language: str, hour: int | None) -> float:
         of_tier = self._shrunk(self._by_tier.get(tier), self.priors.chance(tier))
         of_language = self._shrunk(self._by_language.get((tier, language)), of_tier)
         at_hour = of_language
@@ -121,6 +127,11 @@ class Chances:
             return towards
         weight = self.priors.weight
         return (tally.answers + weight * towards) / (tally.exposure + weight)
+
+    @cached_property
+    def _found(self) -> dict[tuple[Tier, str, int | None], float]:
+        """Asked for every offer at every look, so remembered."""
+        return {}
 
     @cached_property
     def _by_tier(self) -> Mapping[Tier, Tally]:
