@@ -163,7 +163,7 @@ class TestPeopleITrust:
             return 204, None
 
         scripted.answers["DELETE", f"/v1/groups/{GROUP}/invites"] = withdrawn
-        await page.get_by_role("button", name="Make them void").click()
+        await page.get_by_role("button", name="Make void: open invites to Family").click()
         await speaks(page, "Open invites are void now.")
         await expect(page.locator("#groups")).not_to_contain_text("invites are open")
 

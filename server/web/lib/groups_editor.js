@@ -8,6 +8,7 @@ export class GroupsEditor {
   #trusted;
   #list = document.getElementById("groups");
   #name = document.getElementById("group-name");
+  #said = document.getElementById("people-said");
   #invites = new Map();
 
   constructor(page, trusted) {
@@ -22,6 +23,8 @@ export class GroupsEditor {
 
   forget() {
     this.#invites.clear();
+    this.#name.value = "";
+    this.#said.textContent = "";
   }
 
   // What is shown.
@@ -63,7 +66,7 @@ export class GroupsEditor {
       "div",
       { kind: "row" },
       element("span", { text: say("invites_open", { count: group.open_invites }) }),
-      button(say("withdraw_invites"), () => this.#withdraw(group), { kind: "quiet" }),
+      button(say("withdraw_invites"), () => this.#withdraw(group), { label: say("withdraw_named", group), kind: "quiet" }),
     );
     return [invite && this.#code(group, invite), group.open_invites && open].filter(Boolean);
   }
@@ -103,7 +106,8 @@ export class GroupsEditor {
       const invite = await this.#trusted.invite(group);
       this.#invites.set(group.id, invite);
       this.#show();
-      this.#say(say("invite_made", { code: spelled(invite.code) }));
+      this.#said.textContent = ""; // the code is shown, and goes when it is used
+      this.#page.speak(say("invite_made", { code: spelled(invite.code) }));
       this.#focus(group.id, "h5");
     });
   }
@@ -161,7 +165,7 @@ export class GroupsEditor {
   }
 
   #say(words, options) {
-    document.getElementById("people-said").textContent = words;
+    this.#said.textContent = words;
     this.#page.speak(words, options);
   }
 

@@ -15,6 +15,7 @@ export class Memberships {
   #trusted;
   #list = document.getElementById("memberships");
   #code = document.getElementById("invite-code");
+  #said = document.getElementById("memberships-said");
   #joining = document.getElementById("join");
   #invited = false;
 
@@ -45,6 +46,7 @@ export class Memberships {
   forget() {
     this.#trusted.forget();
     this.#code.value = "";
+    this.#said.textContent = "";
   }
 
   /** The address forgets the code: it is worth something, and stays in a history. */
@@ -94,7 +96,7 @@ export class Memberships {
   }
 
   #say(words, options) {
-    document.getElementById("memberships-said").textContent = words;
+    this.#said.textContent = words;
     this.#page.speak(words, options);
   }
 }
