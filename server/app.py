@@ -90,6 +90,7 @@ from server.consequences import request_follows_call
 from server.desk import Desk
 from server.dev import ADMIN_NAME, DevError, DevOptions, Workshop, kept_secret, run_dev
 from server.failures import FailureReports
+from server.groups import Desks
 from server.ice import IceServers
 from server.learning import LEARN_EVERY_S, Learning
 from server.logs import configure_logging
@@ -488,6 +489,16 @@ async def restore(database_url: str, who: str) -> bool:
     try:
         user_id = await PostgresAccounts(pool).find(who)
         return user_id is not None and await PostgresSuspensions(pool).restore(user_id)
+    finally:
+        await asyncio.wait_for(pool.close(), timeout=CLOSE_S)
+
+
+@asynccontextmanager
+async def open_desks(database_url: str) -> AsyncIterator[Desks]:
+    """Desks of organisations, for the command line."""
+    pool = await open_pool(database_url, 1, application_name="eyeline admin")
+    try:
+        yield PostgresDesks(pool)
     finally:
         await asyncio.wait_for(pool.close(), timeout=CLOSE_S)
 

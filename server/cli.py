@@ -14,6 +14,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
+from uuid import UUID
 
 import click
 
@@ -162,6 +163,59 @@ def restore(who: str) -> None:
     if not _with_database(app.restore(_database_url(), who), app.FAILURES):
         raise Failure(f"nobody by the name or id {who} is suspended")
     click.echo(f"{who} may sign in again.")
+
+
+@admin.group()
+def desk() -> None:
+    """Desks of organisations: help of their own, in their hours and languages."""
+
+
+@desk.command("add")
+@click.argument("name")
+@click.option("--language", "languages", multiple=True, required=True, help="BCP 47; may be repeated.")
+@click.option("--zone", required=True, help="IANA time zone of the hours, such as Europe/Copenhagen.")
+@click.option("--hours", multiple=True, required=True, help='Such as "1-5 08:00-16:00", 1 is Monday; may be repeated.')
+def add_desk(name: str, languages: tuple[str, ...], zone: str, hours: tuple[str, ...]) -> None:
+    """Make a desk; prints its id."""
+    from server import app, desk_commands
+
+    try:
+        wish = desk_commands.desk_wish(name, languages, zone, hours)
+    except ValueError as error:
+        raise Failure(str(error)) from error
+    click.echo(_with_database(desk_commands.make(app.open_desks(_database_url()), wish), app.FAILURES))
+
+
+@desk.command("list")
+def list_desks() -> None:
+    """Print all desks, and whether they are open."""
+    from server import app, desk_commands
+
+    for line in _with_database(desk_commands.listed(app.open_desks(_database_url())), app.FAILURES):
+        click.echo(line)
+
+
+@desk.command("invite")
+@click.argument("desk_id", metavar="DESK", type=click.UUID)
+def invite_to_desk(desk_id: UUID) -> None:
+    """Print a code that makes the volunteer who enters it an agent of the desk."""
+    from server import app, desk_commands
+
+    code = _with_database(desk_commands.invite(app.open_desks(_database_url()), desk_id), app.FAILURES)
+    if code is None:
+        raise Failure("there is no such desk, or too many of its codes are open")
+    click.echo(code)
+
+
+@desk.command("retire")
+@click.argument("desk_id", metavar="DESK", type=click.UUID)
+def retire_desk(desk_id: UUID) -> None:
+    """Retire a desk for good; its agents and codes are forgotten."""
+    from server import app, desk_commands
+
+    if not _with_database(desk_commands.retire(app.open_desks(_database_url()), desk_id), app.FAILURES):
+        raise Failure("there is no such desk")
+    click.echo("The desk is retired.")
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

@@ -29,6 +29,7 @@ NEED_A_DATABASE = [
     ["admin", "grant", "ada", "owner"],
     ["admin", "suspend", "ada"],
     ["admin", "restore", "ada"],
+    ["admin", "desk", "list"],
 ]
 
 
