@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,7 +19,9 @@ from server.api.admin_desks import AdminDesksApi
 from server.api.groups import GroupsApi
 from server.groups import GROUPS_MAX, MEMBERS_MAX, OPEN_INVITES_MAX
 from server.invite_codes import ALPHABET, code_hash, new_code
+from server.rate_limits import INVITE
 from tests.support.http_api import Answer, HttpApi, NoLimits, http_api
+from tests.support.outside import MARK, Outside
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
 
@@ -507,3 +510,68 @@ class TestDesks:
         await organisation.town.api.pool.execute("UPDATE desks SET time_zone = 'Atlantis/Poseidonis'")
         (desk,) = await organisation.seen_by(organisation.owner)
         assert (desk["open"], desk["opens_at"], desk["closes_at"]) == (False, None, None)
+
+
+class TestOnANode:
+    async def test_codes_can_not_be_guessed_and_are_in_no_log(self, database_url: str, valkey_url: str) -> None:
+        """`Outside` judges the log at its end."""
+        async with Outside.of(database_url, valkey_url) as outside:
+            owner = await outside.sign_in("owner", "requester")
+            guest, guesser = await outside.sign_in("guest", "volunteer"), await outside.sign_in("guesser", "volunteer")
+            made = await outside.call("POST", "/v1/groups", {"name": f"{MARK} family"}, token=owner.token)
+            path = f"/v1/groups/{made.body['group']['id']}/invites"
+            invite = (await outside.call("POST", path, token=owner.token)).body
+            assert invite["url"].startswith(f"{outside.node.url}/volunteer#")
+            guesses = [new_code() for _ in range(INVITE.burst + 1)]
+            outside.secrets |= {invite["code"], *guesses}
+            answers = [
+                await outside.call("POST", f"/v1/invites/{code}/accept", token=guesser.token) for code in guesses
+            ]
+            for answer in answers[:-1]:
+                answer.refuses(404, "not_found")
+            assert answers[-1].refuses(429, "too_fast")["retryable"]
+            accept = f"/v1/invites/{invite['code']}/accept"
+            (await outside.call("POST", accept, token=guesser.token)).refuses(429, "too_fast")
+            assert (await outside.call("POST", accept, token=guest.token)).status == 200
+
+    async def test_who_joined_is_asked_and_who_left_is_not(self, database_url: str, valkey_url: str) -> None:
+        async with Outside.of(database_url, valkey_url) as outside, AsyncExitStack() as stack:
+            owner = await stack.enter_async_context(outside.phone("owner", "requester", "en"))
+            helpers = [
+                await stack.enter_async_context(outside.phone(f"helper {n}", "volunteer", "en")) for n in range(3)
+            ]
+            for helper in helpers:
+                await helper.ready()
+            _, made = await owner.status("POST", "/v1/groups", {"name": f"{MARK} family"})
+            group = f"/v1/groups/{made['group']['id']}"
+            joined = []
+            for helper in helpers[:2]:
+                _, invite = await owner.status("POST", f"{group}/invites")
+                _, accepted = await helper.status("POST", f"/v1/invites/{invite['code']}/accept")
+                joined.append(accepted["group"]["member_id"])
+            assert (await helpers[0].status("DELETE", f"{group}/members/{joined[0]}"))[0] == 204
+            wish = {"group_id": made["group"]["id"], "then_public_after_s": None}
+            assert (await owner.status("POST", "/v1/requests", wish))[0] == 201
+            await helpers[1].next_offer()
+            await outside.quiet()
+            assert await outside.database.fetchval("SELECT count(*) FROM offers") == 1
+
+    async def test_a_closed_desk_says_at_once_when_it_opens(self, database_url: str, valkey_url: str) -> None:
+        async with Outside.of(database_url, valkey_url) as outside:
+            requester = await outside.sign_in("asker", "requester", "en")
+            desk = await outside.database.fetchval(
+                "INSERT INTO desks (name, languages, index_languages, time_zone)"
+                " VALUES ($1, $2, $2, 'UTC') RETURNING id",
+                f"{MARK} desk",
+                ["en"],
+            )
+            for weekly, opens in (([], None), ([self.tomorrow()], "T08:00:00.000Z")):
+                await outside.database.execute("UPDATE desks SET weekly = $1", json.dumps(weekly))
+                asked = await outside.call("POST", "/v1/requests", {"desk_id": str(desk)}, token=requester.token)
+                opens_at = asked.refuses(409, "desk_closed")["details"]["opens_at"]
+                assert opens_at is None if opens is None else opens_at.endswith(opens)
+
+    @staticmethod
+    def tomorrow() -> dict[str, Any]:
+        day = (datetime.now(UTC) + timedelta(days=1)).isoweekday()
+        return {"days": [day], "from": "08:00", "to": "09:00"}
