@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from infra.phone.account import Account
@@ -191,3 +192,27 @@ async def test_who_is_hot_and_does_not_acknowledge_is_pushed_too(
             assert (await apps.fcm.nth(1)).target == "deaf"
             assert 1.4 < asyncio.get_running_loop().time() - began < 4
             other.thaw()
+
+
+async def test_a_requester_in_whose_pocket_the_phone_is_hears_that_someone_is_free(apps: ClosedApps) -> None:
+    requester = await apps.requester()
+    mine = {"platform": "ios", "push": [{"kind": "fcm", "value": "rosa"}]}
+    await requester.account.call("PUT", f"/v1/me/devices/{requester.account.device_id}", mine)
+    request = await requester.request_help()
+    connection = await asyncpg.connect(apps.database_url, timeout=10, command_timeout=10)
+    over = "UPDATE requests SET deadline = eyeline_now(), next_look_at = eyeline_now() WHERE id = $1"
+    await connection.execute(over, request["id"])
+    await connection.close()
+    await requester.until(lambda state: state.request is not None and state.request["outcome"] == "expired")
+    await requester.account.call("PUT", f"/v1/requests/{request['id']}/callback", None)
+    helper = PhoneClient.sign_in(apps.node.url, "Hanna", role="volunteer", languages=["en"], http=apps.http)
+    await (await apps.stack.enter_async_context(helper)).ready()
+    pushed = await apps.fcm.nth(1)
+    assert pushed.target == "rosa"
+    assert pushed.message is not None
+    data = pushed.message["data"]
+    assert (data["type"], data["request_id"], data["epoch"]) == ("someone_free", request["id"], "1")
+    assert set(data) == {"v", "type", "request_id", "epoch", "language", "sent_at", "expires_at"}
+    assert (await requester.next("someone_free"))["data"]["request_id"] == request["id"]
+    await apps.all_said()
+    assert len(apps.fcm.seen) == 1
