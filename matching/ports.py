@@ -30,7 +30,8 @@ class VolunteerIndex(Protocol):
     """Who may be asked next, by language and tier, in fair turn (lowest `last_asked_at` first).
 
     All moments are Unix seconds of the database's clock. Every method raises `IndexUnavailable` when the index cannot
-    answer within its deadline; `draw`, `sweep` and `counts` also while it is still being rebuilt after a wipe.
+    answer within its deadline; `draw` also while those who speak the language are not all back after a wipe, `sweep`
+    while nobody is, `counts` until everybody is.
     """
 
     async def put(self, listings: Sequence[Listing], now: float) -> None:
@@ -268,12 +269,6 @@ class Listings(Protocol):
 
     async def of(self, people: Collection[UUID]) -> list[Listing]:
         """Listings of those who can be asked at all; others are left out."""
-
-    async def page(self, after: UUID | None, limit: int) -> tuple[list[Listing], UUID | None]:
-        """Of the next `limit` volunteers after this id those who can be asked at all: for filling an empty index.
-
-        With them the id to go on after; None: that was the last.
-        """
 
 
 class Herald(Protocol):

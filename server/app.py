@@ -22,7 +22,6 @@ import aiohttp
 import asyncpg
 import structlog
 from aiohttp import web
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from infra.embedded.child import EngineError, leashed
@@ -50,9 +49,10 @@ from infra.postgres.suspensions import PostgresSuspensions
 from infra.postgres.wakes import PostgresWakes
 from infra.valkey.answers import ValkeyAnswers
 from infra.valkey.checks import valkey_answers
-from infra.valkey.connection import open_valkey
+from infra.valkey.cluster import Valkey, connect
 from infra.valkey.generation import Generation
 from infra.valkey.index import ValkeyIndex
+from infra.valkey.keys import Shards
 from infra.valkey.library import Library
 from infra.valkey.limits import ValkeyLimits
 from infra.valkey.mailboxes import ValkeyMailboxes
@@ -96,7 +96,8 @@ from server.learning import LEARN_EVERY_S, Learning
 from server.logs import configure_logging
 from server.push_services import is_push_endpoint
 from server.push_words import CataloguePushWords
-from server.rounds import Rebirth, Rounds
+from server.rebirth import Rebirth
+from server.rounds import Rounds
 from server.routing import BODY_BYTES_MAX, Boundary, Route
 from server.settings import Settings
 from server.socket.endpoint import PATH, SocketEndpoint
@@ -239,22 +240,22 @@ class Node:
         self,
         settings: Settings,
         pool: asyncpg.Pool,
-        valkey: Redis,
+        valkey: Valkey,
         clock: DatabaseClock,
         push: Push,
         providers: Mapping[str, SignIn],
     ) -> None:
         limits = Limits.of(settings)
-        library = Library(valkey)
+        library, shards = Library(valkey), Shards(settings.shards)
         self.errands = Errands()
         self.clock = clock
         self._push = push
         self._providers = providers
         self.news = PostgresNews(pool)
         self.presence = PostgresPresence(pool, FRESH)
-        self.generation = Generation(library)
+        self.generation = Generation(library, shards)
         self.mailboxes = ValkeyMailboxes(valkey, library)
-        self.index = ValkeyIndex(library)
+        self.index = ValkeyIndex(library, shards)
         self.accounts = PostgresAccounts(pool)
         self.suspensions = PostgresSuspensions(pool)
         self.groups = PostgresGroups(pool)
@@ -363,7 +364,7 @@ class Node:
 async def open_node(settings: Settings) -> AsyncIterator[web.Application]:
     """One node as an aiohttp application, its engines open; the application's life runs its loops."""
     pool = await open_pool(settings.database_url, settings.database_pool)
-    valkey = open_valkey(settings.valkey_url)
+    valkey = connect(settings.valkey_url)
     clock = DatabaseClock(pool)
     try:
         await clock.measure()
@@ -471,7 +472,7 @@ async def suspend(database_url: str, valkey_url: str | None, who: str, reason: s
 
 async def _tell_suspended(valkey_url: str, sessions: Sequence[UUID]) -> bool:
     """Have whoever holds the sockets of these sessions close them; False when Valkey does not do it."""
-    valkey = open_valkey(valkey_url, pool_size=1)
+    valkey = connect(valkey_url, pool_size=1)
     mailboxes = ValkeyMailboxes(valkey, Library(valkey))
     try:
         for session_id in sessions:

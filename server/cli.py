@@ -247,12 +247,13 @@ def _valkey_url() -> str | None:
     from environs import ValidationError
 
     from server.setting_checks import scheme
+    from server.settings import VALKEY_SCHEMES
 
     url = os.environ.get("EYELINE_VALKEY_URL")
     if not url:
         return None
     try:
-        scheme("redis", "rediss", "unix")(url)
+        scheme(*VALKEY_SCHEMES)(url)
     except ValidationError as error:
         raise Failure(f"bad settings: EYELINE_VALKEY_URL: {error}") from error
     return url

@@ -1,4 +1,4 @@
-"""What a node does again and again: looks that are due, the index's clocks, sightings, and the index's rebuild."""
+"""What a node does again and again: looks that are due, the index's clocks, sightings."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import structlog
-
-from matching.ports import IndexUnavailable, Listings, RequestBook, VolunteerIndex
+from matching.ports import IndexUnavailable
 from server.desk import Desk
-from server.socket.hub import Hub
-from server.tasks import every, lasting
-
-log = structlog.get_logger()
+from server.tasks import every
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
 
@@ -31,10 +26,6 @@ SILENT_EVERY_S = 3.0
 STEADY_S = 20.0
 PARTITIONS_EVERY_S = 3600.0
 CLOCK_EVERY_S = 5.0
-REBUILD_CHECK_S = 0.5
-REBUILD_LEASE_S = 5.0
-REBUILD_PAGE = 1000
-RELIST_EVERY_S = 20.0
 
 
 class Presence(Protocol):
@@ -46,23 +37,6 @@ class Presence(Protocol):
     async def forget_silent(self) -> list[tuple[UUID, UUID]]: ...
 
     async def keep_partitions(self) -> None: ...
-
-
-class Generation(Protocol):
-    """Which life of Valkey's data this is, and who rebuilds the index in it."""
-
-    @property
-    def current(self) -> str | None: ...
-
-    async def watch(self) -> None: ...
-
-    async def changed_from(self, seen: str | None) -> str: ...
-
-    async def begin_rebuild(self, owner: str, lease_s: float) -> bool: ...
-
-    async def extend(self, owner: str, lease_s: float) -> bool: ...
-
-    async def complete(self, owner: str) -> bool: ...
 
 
 class Rounds:
@@ -160,71 +134,3 @@ class Rounds:
         for session_id, person_id in await self._presence.forget_silent():
             self._close_silent(session_id)
             await self._desk.help_desk.person_changed(person_id)
-
-
-class Rebirth:
-    """After a wipe, restart or failover of Valkey: sockets begin anew, requests are looked at, the index is rebuilt."""
-
-    def __init__(
-        self, generation: Generation, hub: Hub, book: RequestBook, index: VolunteerIndex, listings: Listings
-    ) -> None:
-        self._generation = generation
-        self._hub = hub
-        self._book = book
-        self._index = index
-        self._listings = listings
-        self._owner = str(uuid4())
-
-    async def follow(self) -> None:
-        """Begin anew on each change of generation after the first one seen."""
-        seen = await self._generation.changed_from(None)
-        while True:
-            seen = await self._generation.changed_from(seen)
-            log.warning("valkey lost its data; beginning anew")
-            try:
-                await self._book.look_at_all()
-                await self.list_own()
-                await self._hub.reset()
-            except Exception as error:
-                # Beats find lost mailboxes and looks find waiting requests, only later.
-                log.error("beginning anew failed", error=type(error).__name__)
-
-    async def list_own(self) -> None:
-        """List the people whose sockets this node holds: after a wipe they come back first, for they are hot.
-
-        And again and again: of two who list a person at once, the one that read first may write last, and somebody who
-        said ready would stay listed as cold for as long as they wait.
-        """
-        volunteers = [caller.user_id for caller in self._hub.callers() if caller.role != "requester"]
-        try:
-            for start in range(0, len(volunteers), REBUILD_PAGE):
-                listings = await self._listings.of(volunteers[start : start + REBUILD_PAGE])
-                await self._index.put(listings, (await self._book.now()).timestamp())
-        except IndexUnavailable:
-            return
-
-    async def rebuild(self) -> None:
-        """Fill an index that is not complete, unless another node is at it."""
-        try:
-            if not await self._generation.begin_rebuild(self._owner, REBUILD_LEASE_S):
-                return
-            count, after, more = 0, None, True
-            while more:
-                page, after = await self._listings.page(after, REBUILD_PAGE)
-                await self._index.put(page, (await self._book.now()).timestamp())
-                count, more = count + len(page), after is not None
-                if not await self._generation.extend(self._owner, REBUILD_LEASE_S):
-                    return
-            if await self._generation.complete(self._owner):
-                log.info("index rebuilt", people=count)
-        except IndexUnavailable:
-            return
-
-    def loops(self) -> list[Loop]:
-        """The loops that always run, each until cancelled."""
-        return [
-            lambda: lasting("watching valkey", self._generation.watch),
-            lambda: lasting("following valkey", self.follow),
-            lambda: every(REBUILD_CHECK_S, "index rebuild", self.rebuild),
-            lambda: every(RELIST_EVERY_S, "listing own people", self.list_own),
-        ]

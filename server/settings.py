@@ -31,6 +31,7 @@ from server.setting_checks import (
 PREFIX = "EYELINE_"
 EMULATOR_HOST = "FIREBASE_AUTH_EMULATOR_HOST"
 """Google's own variable, read by its SDK: with it, tokens are believed without a signature."""
+VALKEY_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 YEAR_S = 366 * 86_400
 HEARTBEAT_S_MAX = 5.0
 """Absence is judged from 10 s of silence on: a slower heartbeat would make everybody absent."""
@@ -125,6 +126,7 @@ class Settings:
     ice_lifetime_s: float = 300.0
     access_token_s: float = 900.0
     shards: int = 1
+    """Of the volunteer index; the same on every node."""
     database_pool: int = 10
     log_format: Literal["json", "console"] = "json"
     tls_certificate: Path | None = None
@@ -177,7 +179,7 @@ def _read(env: Env) -> dict[str, Any]:
     turn_urls = _texts(env, "TURN_URLS", scheme("turn", "turns"))  # RFC 7065
     return {
         "database_url": env.str("DATABASE_URL", validate=scheme("postgresql", "postgres")),
-        "valkey_url": env.str("VALKEY_URL", validate=scheme("redis", "rediss", "unix")),
+        "valkey_url": env.str("VALKEY_URL", validate=scheme(*VALKEY_SCHEMES)),
         "token_secret": env.str("TOKEN_SECRET", validate=long_enough),
         "host": env.str("HOST", "127.0.0.1"),
         "port": env.int("PORT", 8080, validate=between(1, 65535)),
@@ -222,7 +224,7 @@ def _read(env: Env) -> dict[str, Any]:
         "ice_policy": env.str("ICE_POLICY", "relay" if turn_urls else "all", validate=one_of("relay", "all")),
         "ice_lifetime_s": _seconds(env, "ICE_LIFETIME_S", 300.0),
         "access_token_s": _seconds(env, "ACCESS_TOKEN_S", 900.0),
-        "shards": env.int("SHARDS", 1, validate=between(1, 1)),
+        "shards": env.int("SHARDS", 1, validate=between(1, 4096)),
         "database_pool": env.int("DATABASE_POOL", 10, validate=between(2, 1000)),
         "log_format": env.str("LOG_FORMAT", "json", validate=one_of("json", "console")),
         "tls_certificate": env.path("TLS_CERTIFICATE", None, validate=file),

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from hypothesis import settings
 
+from infra.embedded.valkey_cluster import EmbeddedCluster
 from tests.support.engines import Engines
 
 # Examples are judged by what they do, not by how busy the machine is.
@@ -40,3 +41,23 @@ async def valkey_url(engines: Engines) -> str:
     """The Valkey of this test process, emptied."""
     engines.restore()
     return await engines.empty_valkey()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedCluster]:
+    """Three Valkey primaries and three replicas of this test process."""
+    cluster = EmbeddedCluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+async def cluster_url(cluster: EmbeddedCluster) -> str:
+    """The cluster of this test process, whole and emptied."""
+    cluster.restore()
+    cluster.heal()
+    cluster.empty()
+    return cluster.url

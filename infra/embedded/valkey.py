@@ -9,6 +9,7 @@ import importlib.util
 import secrets
 import signal
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 from infra.embedded.child import Child, EngineError, free_port
@@ -20,9 +21,9 @@ _PORT_TAKEN = "bind"
 class EmbeddedValkey:
     """One Valkey on a free loopback port, behind a password, with its log and configuration in `directory`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, password: str | None = None) -> None:
         self.directory = directory.resolve()
-        self._password = secrets.token_hex(16)
+        self._password = password or secrets.token_hex(16)
         self._port = 0
         self._child: Child | None = None
 
@@ -57,6 +58,10 @@ class EmbeddedValkey:
     def url(self) -> str:
         return f"redis://:{self._password}@127.0.0.1:{self._port}/0"
 
+    def settings(self) -> Sequence[str]:
+        """Lines of its configuration besides the common ones."""
+        return ()
+
     def _launch(self, binary: Path) -> None:
         # In a file, not on the command line: every user of the machine can read command lines.
         configuration = self.directory / "valkey.conf"
@@ -64,6 +69,7 @@ class EmbeddedValkey:
         configuration.write_text(
             f"bind 127.0.0.1\nport {self._port}\nrequirepass {self._password}\n"
             'save ""\nappendonly no\ndaemonize no\nalways-show-logo no\n'
+            + "".join(f"{one}\n" for one in self.settings())
         )
         argv = [str(binary), str(configuration)]
         self._child = Child("Valkey", argv, self.directory / "log", stop_signal=signal.SIGTERM)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from matching.model import Listing, Tier
 from matching.ports import IndexUnavailable, Swept
+from matching.turns import turn
 
 TOLD_AGAIN_S = 10.0
 
@@ -22,6 +23,10 @@ class Entry:
     last_asked_at: float
     wake_at: float | None = None
     """None: in ready."""
+
+    @property
+    def turn(self) -> float:
+        return turn(self.last_asked_at, self.listing.newcomer)
 
     @property
     def ready_at(self) -> float:
@@ -59,6 +64,10 @@ class MemoryIndex:
             entry = Entry(listing, listing.not_before, listing.last_asked_at)
             entry.place(now)
             self._people[listing.person_id] = entry
+
+    async def restore(self, listings: Sequence[Listing], now: float) -> None:
+        """As `put`, of those who are not known."""
+        await self.put([listing for listing in listings if listing.person_id not in self._people], now)
 
     async def remove(self, people: Collection[UUID]) -> None:
         for person_id in people:
@@ -139,7 +148,7 @@ class MemoryIndex:
             for person_id, entry in self._people.items()
             if entry.wake_at is None and entry.listing.tier is tier and language in entry.listing.languages
         ]
-        return sorted(ready, key=lambda item: (item[1].last_asked_at, item[0].bytes))
+        return sorted(ready, key=lambda item: (item[1].turn, item[0].bytes))
 
     @staticmethod
     def _earliest(moments: dict[UUID, float | None], now: float, limit: int) -> list[UUID]:

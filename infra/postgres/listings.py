@@ -1,4 +1,4 @@
-"""Volunteers in the shape the index wants, computed from Postgres: implements `matching.ports.Listings`."""
+"""Volunteers in the shape the index wants, computed from Postgres: for `matching.ports.Listings` and rebuilds."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ from matching.model import Listing, Tier
 
 FOR_EVER = datetime.max.year
 RETURN_FROM_CALL = timedelta(minutes=1)
+WANTED_OF = 2_000
+"""So many requests tell which languages are wanted, and ..."""
+WANTED_MAX = 8
+"""... at most so many go first together: the more they are, the longer all of them take."""
 _SQL = queries("listings")
 
 
@@ -31,11 +35,22 @@ class PostgresListings:
         now = await self._pool.fetchval(_SQL["clock"])
         return [_listing(row, now) for row in await self._pool.fetch(_SQL["of"], list(people), self._fresh)]
 
-    async def page(self, after: UUID | None, limit: int) -> tuple[list[Listing], UUID | None]:
+    async def page(
+        self, after: UUID | None, limit: int, *, speaking: Collection[str] | None = None, besides: Collection[str] = ()
+    ) -> tuple[list[Listing], UUID | None]:
+        """Of the next `limit` volunteers after this id those who can be asked, speak one of the languages `speaking`
+        (None: any) and none of `besides`: for filling an empty index. With them the id to go on after; None: that was
+        the last."""
         now = await self._pool.fetchval(_SQL["clock"])
-        rows = await self._pool.fetch(_SQL["page"], after, limit, self._fresh)
-        listings = [_listing(row, now) for row in rows if row["tier"] is not None]
-        return listings, rows[-1]["id"] if len(rows) == limit else None
+        spoken = None if speaking is None else list(speaking)
+        rows = await self._pool.fetch(_SQL["page"], after, limit, self._fresh, spoken, list(besides))
+        listings = [_listing(row, now) for row in rows if row["id"] is not None]
+        return listings, rows[0]["last_id"] if rows[0]["people"] == limit else None
+
+    async def wanted(self) -> list[list[str]]:
+        """The languages requests wait for now, then those most asked for lately."""
+        groups = await self._pool.fetch(_SQL["wanted"], WANTED_OF)
+        return [group["languages"][:WANTED_MAX] for group in groups]
 
 
 def _listing(row: asyncpg.Record, now: datetime) -> Listing:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from uuid import UUID
 
-from redis.asyncio import Redis
-
 from infra.valkey.batches import Batches
+from infra.valkey.cluster import Valkey
 from infra.valkey.connection import unavailable_as
 from infra.valkey.keys import Session
 from infra.valkey.library import Library
@@ -23,7 +22,7 @@ POLL_S = 0.05
 class ValkeyAnswers:
     """`signaling.ports.Answers`: one expiring string per message id, empty while the message is being done."""
 
-    def __init__(self, client: Redis, library: Library, *, keep_ms: int = KEEP_MS, doing_ms: int = DOING_MS) -> None:
+    def __init__(self, client: Valkey, library: Library, *, keep_ms: int = KEEP_MS, doing_ms: int = DOING_MS) -> None:
         self._client = client
         self._begins = Batches(library, "answer_begin")
         self._finishes = Batches(library, "answer_finish")
@@ -46,4 +45,4 @@ class ValkeyAnswers:
 
     async def forget(self, session_id: UUID, message_id: str) -> None:
         with unavailable_as(CarrierUnavailable):
-            await self._client.delete(Session(session_id).answer(message_id))
+            await self._client.execute_command("DEL", Session(session_id).answer(message_id))

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infra.valkey.library import Argument, Library
+from infra.valkey.connection import Argument
+from infra.valkey.library import Library
 
 TOGETHER_MAX = 128
 
@@ -43,7 +44,7 @@ class Batches:
         self._sender: asyncio.Task[None] | None = None
 
     async def call(self, keys: Sequence[bytes], args: Sequence[Argument]) -> Any:
-        """The function's reply. Raises the driver's errors; a failed pipeline fails for all who were waiting."""
+        """The function's reply. Raises the driver's errors; when a whole batch fails, so do all who were waiting."""
         place = _Place(keys, args, asyncio.get_running_loop().create_future())
         self._waiting.append(place)
         if self._sender is None:
@@ -62,16 +63,20 @@ class Batches:
 
     async def _send_together(self, batch: Sequence[_Place]) -> None:
         try:
-            values = await self._library.call_many(self._name, [(place.keys, place.args) for place in batch])
+            replies = await self._library.call_each(self._name, [(place.keys, place.args) for place in batch])
         except Exception as error:
-            # Who waits behind would meet the same, a deadline later.
-            self._fail_all([*batch, *self._waiting], error)
-            return
+            replies = [error] * len(batch)
         except asyncio.CancelledError:
             self._fail_all(batch, ConnectionError("cut off"))
             raise
-        for place, value in zip(batch, values, strict=True):
-            place.succeed(value)
+        for place, reply in zip(batch, replies, strict=True):
+            if isinstance(reply, Exception):
+                place.fail(reply)
+            else:
+                place.succeed(reply)
+        if batch and all(isinstance(reply, Exception) for reply in replies):
+            # Who waits behind would meet the same, a deadline later.
+            self._fail_all(self._waiting, replies[0])
 
     def _fail_all(self, places: Sequence[_Place], error: Exception) -> None:
         for place in places:

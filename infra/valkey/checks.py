@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from redis.asyncio import Redis
+from infra.valkey.cluster import Valkey
 
 
-async def valkey_answers(client: Redis) -> str | None:
-    """None when it does; raises the driver's error when not."""
-    await client.execute_command("PING")  # type: ignore[no-untyped-call]
+async def valkey_answers(client: Valkey) -> str | None:
+    """None when it does (of a cluster: one of its primaries); raises the driver's error when not."""
+    await client.execute_command("PING")
     return None

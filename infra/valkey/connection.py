@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as DriverConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as DriverTimeoutError
+
+Argument = bytes | str | int | float
+Command = Sequence[Argument]
 
 CONNECT_S = 1.0
 ANSWER_S = 1.0
@@ -82,10 +86,21 @@ def open_valkey(url: str, *, pool_size: int = POOL_SIZE) -> Redis:
     return Redis.from_pool(pool)
 
 
+async def pipelined_on(client: Redis, commands: Sequence[Command]) -> list[Any]:
+    """Send commands to one server at once; replies in order, an error in the place of its reply."""
+    try:
+        async with client.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            return await pipeline.execute(raise_on_error=False)
+    except (RedisError, OSError) as error:
+        return [error] * len(commands)
+
+
 def is_unavailable(error: BaseException) -> bool:
     """Whether an error says "the server cannot answer now" rather than "we asked for something wrong"."""
     if isinstance(error, ResponseError):
-        return str(error).partition(" ")[0] in _SERVER_STATES
+        return (error.status_code or str(error).partition(" ")[0]) in _SERVER_STATES
     return isinstance(error, DriverConnectionError | DriverTimeoutError | OSError)
 
 

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 import structlog
-from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
+from infra.valkey.cluster import Valkey
 from infra.valkey.connection import is_unavailable
 from signaling.ports import Delivery
 
@@ -22,7 +22,7 @@ RETRY_MAX_S = 1.0
 _log = structlog.get_logger()
 
 
-async def listen(client: Redis, channel: bytes) -> AsyncIterator[Delivery]:
+async def listen(client: Valkey, channel: bytes) -> AsyncIterator[Delivery]:
     """Yield deliveries for ever, reconnecting with jitter. Nothing is queued here: the server's buffer is the bound,
     and a listener too slow for it is cut off, reconnects and repairs its gaps from the streams."""
     retry_s, failing = RETRY_MIN_S, False

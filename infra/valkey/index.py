@@ -1,64 +1,93 @@
-"""The volunteer index on Valkey: who may be asked next, found in constant time and drawn atomically."""
+"""The volunteer index on Valkey: who may be asked next, found in constant time and drawn atomically.
+
+People are spread over shards. Each step of one shard is one atomic function (`lua/index_*.lua`); steps of several
+shards travel together.
+"""
 
 from __future__ import annotations
 
+import random
 import struct
-from collections.abc import Collection, Iterator, Sequence
-from itertools import islice
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from math import inf
 from typing import Any
 from uuid import UUID
 
-from infra.valkey.connection import answer_within
-from infra.valkey.keys import Shard, all_shards, by_shard
-from infra.valkey.library import Argument, Call, Library
+from infra.valkey.connection import Argument, answer_within, is_unavailable
+from infra.valkey.drawing import Drawing, Wish
+from infra.valkey.keys import Shard, Shards
+from infra.valkey.library import Call, Library
 from matching.model import Listing, Tier
 from matching.ports import IndexUnavailable, Swept
 
 DEADLINE_S = 1.5
 """How long any one step may take before the caller is better served by Postgres."""
-PUT_CHUNK = 100
-"""People per function call: some 3 ms of the server's time."""
-PUT_PIPELINE = 10
-"""Function calls on their way at once."""
-PEOPLE_CHUNK = 500
-SWEEP_CHUNK = 250
-DRAW_SLACK = 200
-"""Entries a draw may find and put away (their window ended since the last sweep) beyond those wanted and excluded."""
-DRAW_ROUNDS = 10
-"""Steps of one draw while thousands of windows have ended since the last sweep."""
+CHUNK = 100
+"""People per function call."""
+TOGETHER = 250
+"""People on their way at once: while a server works on them, some 3 ms, nobody else is answered."""
 STALE_AGAIN_S = 10.0
 """After this long without new edges a person whose window ended is reported again."""
 
+_LAYOUT = struct.Struct(">cdddd")
+_LETTERS = {
+    (tier, newcomer): (tier.value[0].upper() if newcomer else tier.value[0]).encode()
+    for tier in Tier
+    for newcomer in (False, True)
+}
+
 
 def pack(listing: Listing) -> bytes:
-    """The compact record: tier, opens_at, closes_at, not_before, last_asked_at (big-endian doubles), languages.
+    """The compact record: a letter, opens_at, closes_at, not_before, last_asked_at (big-endian doubles), languages.
 
-    A missing moment is +inf: a window that never opens, or never closes. `lua/_index.lua` reads and writes the same.
+    The letter is the tier's first one, a capital for a newcomer. A missing moment is +inf: a window that never opens,
+    or never closes. `lua/_index.lua` reads and writes the same.
     """
-    tier = listing.tier.value[0].encode()
-    opens_at = inf if listing.opens_at is None else listing.opens_at
-    closes_at = inf if listing.closes_at is None else listing.closes_at
-    moments = struct.pack(">cdddd", tier, opens_at, closes_at, listing.not_before, listing.last_asked_at)
+    moments = _LAYOUT.pack(
+        _LETTERS[listing.tier, listing.newcomer],
+        inf if listing.opens_at is None else listing.opens_at,
+        inf if listing.closes_at is None else listing.closes_at,
+        listing.not_before,
+        listing.last_asked_at,
+    )
     return moments + ",".join(listing.languages).encode()
 
 
 class ValkeyIndex:
-    """Implements `matching.ports.VolunteerIndex`; every step is one atomic function per shard (`lua/index_*.lua`)."""
+    """Implements `matching.ports.VolunteerIndex`.
 
-    def __init__(self, library: Library) -> None:
+    A shard that cannot answer costs what it would have told: draws of others go on, and only "there are no more" needs
+    the word of all.
+    """
+
+    def __init__(self, library: Library, shards: Shards | None = None) -> None:
         self._library = library
+        self._shards = shards or Shards()
+        self._all = self._shards.all()
+        self._drawing = Drawing(self._shards, self._ask)
 
     async def put(self, listings: Sequence[Listing], now: float) -> None:
+        await self._put(listings, now, only_new=False)
+
+    async def restore(self, listings: Sequence[Listing], now: float) -> None:
+        """As `put`, but whoever is known stays as they are: a rebuild puts people some time after it read them."""
+        await self._put(listings, now, only_new=True)
+
+    async def _put(self, listings: Sequence[Listing], now: float, *, only_new: bool) -> None:
         latest = {listing.person_id: listing for listing in listings}
-        for shard, people in by_shard(latest).items():
-            calls: Iterator[Call] = (
-                ([shard.prefix], [now, *_records(latest[person_id] for person_id in chunk)])
-                for chunk in _chunks(people, PUT_CHUNK)
-            )
-            while batch := list(islice(calls, PUT_PIPELINE)):
-                async with answer_within(DEADLINE_S, IndexUnavailable):
-                    await self._library.call_many("index_put", batch)
+        head: list[Argument] = [self._shards.count, now, int(only_new)]
+
+        def call(shard: Shard, people: Sequence[UUID]) -> Call:
+            args = list(head)
+            for person_id in people:
+                args += (person_id.bytes, pack(latest[person_id]))
+            return [shard.prefix], args
+
+        for some in self._portions(latest):
+            calls = [call(shard, people) for shard, people in some]
+            async with answer_within(DEADLINE_S, IndexUnavailable):
+                if None in await self._library.call_many("index_put", calls):
+                    raise IndexUnavailable("another number of shards is counted")
 
     async def remove(self, people: Collection[UUID]) -> None:
         await self._each("index_remove", people)
@@ -66,16 +95,8 @@ class ValkeyIndex:
     async def draw(
         self, *, language: str, tier: Tier, count: int, excluded: Collection[UUID], now: float, lease_until: float
     ) -> list[UUID]:
-        drawn: list[UUID] = []
-        kept_out = b"".join(person_id.bytes for person_id in excluded)
-        for shard in all_shards():
-            for _ in range(DRAW_ROUNDS):
-                args = [language, tier.value, count - len(drawn), now, lease_until, kept_out, DRAW_SLACK]
-                ids, more = await self._ask(shard, "index_draw", args)
-                drawn += _ids(ids)
-                if not more:
-                    break
-        return drawn
+        async with answer_within(DEADLINE_S, IndexUnavailable):
+            return await self._drawing.draw(Wish(language, tier, excluded, now, lease_until), count)
 
     async def confirm(self, people: Collection[UUID], *, asked_at: float, until: float) -> None:
         await self._each("index_confirm", people, asked_at, until)
@@ -89,51 +110,66 @@ class ValkeyIndex:
     async def sweep(self, now: float, limit: int) -> Swept:
         woken: list[UUID] = []
         stale: list[UUID] = []
-        for shard in all_shards():
-            for done in range(0, limit, SWEEP_CHUNK):
-                chunk = min(SWEEP_CHUNK, limit - done)
-                found = await self._ask(shard, "index_sweep", [now, chunk, now + STALE_AGAIN_S])
-                woken += _ids(found[0])
-                stale += _ids(found[1])
-                if max(len(found[0]), len(found[1])) < chunk:
-                    break
+        busy, left, answered = random.sample(self._all, len(self._all)), limit, False
+        while busy and left > 0:
+            share = max(1, min(left, TOGETHER) // len(busy))
+            some, busy = busy[: left // share], busy[left // share :]
+            async with answer_within(DEADLINE_S, IndexUnavailable):
+                found = await self._ask("index_sweep", {shard: (now, share, now + STALE_AGAIN_S) for shard in some})
+            answered = answered or bool(found)
+            woken += [person_id for ids, _ in found.values() for person_id in _ids(ids)]
+            stale += [person_id for _, ids in found.values() for person_id in _ids(ids)]
+            busy += [shard for shard, both in found.items() if max(map(len, both)) == share]
+            left = limit - max(len(woken), len(stale))
+        if not answered:
+            raise IndexUnavailable("not rebuilt yet")
         return Swept(tuple(woken), tuple(stale))
 
     async def counts(self) -> dict[tuple[str, Tier], int]:
+        async with answer_within(DEADLINE_S, IndexUnavailable):
+            replies = await self._ask("index_counts", dict.fromkeys(self._all, ()))
+        if len(replies) < len(self._all):
+            raise IndexUnavailable("not rebuilt yet")
         totals: dict[tuple[str, Tier], int] = {}
-        for shard in all_shards():
-            found = iter(await self._ask(shard, "index_counts", []))
+        for reply in replies.values():
+            found = iter(reply)
             for language, *numbers in zip(found, *[found] * len(Tier), strict=True):
                 for tier, number in zip(Tier, numbers, strict=True):
                     key = (language.decode(), tier)
                     totals[key] = totals.get(key, 0) + number
         return {key: number for key, number in totals.items() if number}
 
-    async def _ask(self, shard: Shard, name: str, args: Sequence[Argument]) -> Any:
-        """Call a function that answers only when the shard is complete."""
-        async with answer_within(DEADLINE_S, IndexUnavailable):
-            reply = await self._library.call(name, [shard.prefix], args)
-        if reply is None:
-            raise IndexUnavailable("not rebuilt yet")
-        return reply
+    async def _ask(self, name: str, asked: Mapping[Shard, Sequence[Argument]]) -> dict[Shard, Any]:
+        """Call a function that answers only where the index is complete; the replies of the shards that do."""
+        calls = [([shard.prefix], [self._shards.count, *args]) for shard, args in asked.items()]
+        replies = dict(zip(asked, await self._library.call_each(name, calls), strict=True))
+        for reply in replies.values():
+            if isinstance(reply, Exception) and not is_unavailable(reply):
+                raise reply
+        return {s: reply for s, reply in replies.items() if reply is not None and not isinstance(reply, Exception)}
 
     async def _each(self, name: str, people: Collection[UUID], *args: float) -> None:
-        """Call a function that ends in a list of ids, for people of all shards, in bounded chunks."""
-        for shard, members in by_shard(people).items():
-            for chunk in _chunks(members, PEOPLE_CHUNK):
-                async with answer_within(DEADLINE_S, IndexUnavailable):
-                    await self._library.call(name, [shard.prefix], [*args, *(person.bytes for person in chunk)])
+        """Call a function that ends in a list of ids, for people of all shards."""
+        for some in self._portions(people):
+            calls: list[Call] = [([shard.prefix], [*args, *(one.bytes for one in people)]) for shard, people in some]
+            async with answer_within(DEADLINE_S, IndexUnavailable):
+                await self._library.call_many(name, calls)
+
+    def _portions(self, people: Collection[UUID]) -> Iterator[list[tuple[Shard, Sequence[UUID]]]]:
+        """People by shard, in calls of bounded size, as many of these as may travel together."""
+        together: list[tuple[Shard, Sequence[UUID]]] = []
+        count = 0
+        for shard, members in self._shards.split(people).items():
+            for at in range(0, len(members), CHUNK):
+                chunk = members[at : at + CHUNK]
+                if together and count + len(chunk) > TOGETHER:
+                    yield together
+                    together, count = [], 0
+                together.append((shard, chunk))
+                count += len(chunk)
+        if together:
+            yield together
 
 
-def _records(listings: Iterator[Listing]) -> Iterator[bytes]:
-    for listing in listings:
-        yield listing.person_id.bytes
-        yield pack(listing)
-
-
-def _chunks(people: Sequence[UUID], size: int) -> Iterator[Sequence[UUID]]:
-    return (people[at : at + size] for at in range(0, len(people), size))
-
-
-def _ids(packed: Sequence[bytes]) -> list[UUID]:
+def _ids(packed: Iterable[bytes]) -> list[UUID]:
     return [UUID(bytes=raw) for raw in packed]

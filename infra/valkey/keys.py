@@ -29,8 +29,9 @@ class Shard:
         """Hash: which life of this data it is, and how far its rebuild has come (`lua/generation_*.lua`).
 
         `id`: random, made by the first node that finds the key missing, so a wipe shows as a new id. `server`: run id
-        of the server the index was (or is being) rebuilt on. `state`: `rebuilding` or `complete`. `owner`,
-        `lease_until_ms`: who rebuilds, and until when by the server's clock.
+        of the server the data lives on. `shards`: how many there are; `before`: how many there were, 0 if not known.
+        `state`: absent, `rebuilding` or `complete`. `owner`, `lease_until_ms`: who rebuilds, and until when by the
+        server's clock. `put:<language>`: everybody who speaks it was put already; `put:`: of some language.
         """
         return self._key(b"generation")
 
@@ -41,7 +42,8 @@ class Shard:
 
     @property
     def close(self) -> bytes:
-        """Sorted set, id -> moment: people in ready who are not hot, scored by the end of their present window."""
+        """Sorted set, id -> moment: people in ready who are not hot, scored by the end of their present window. Who is
+        open all week is not in it."""
         return self._key(b"close")
 
     @property
@@ -50,12 +52,13 @@ class Shard:
         return self._key(b"languages")
 
     def ready(self, tier: Tier, language: str) -> bytes:
-        """Sorted set, id -> `last_asked_at`: people who may be asked now; the head has waited longest for a turn."""
+        """Sorted set, id -> turn (`matching/turns.py`): people who may be asked now; the head is asked first."""
         return self._key(b"ready:%b:%b" % (tier.value.encode(), language.encode()))
 
-    def person(self, person_id: UUID) -> bytes:
-        """String: a packed record, `infra/valkey/index.py` `pack`; in Lua `lua/_index.lua` `index_read`."""
-        return self._key(b"person:" + person_id.bytes)
+    @property
+    def people(self) -> bytes:
+        """Hash, id -> packed record, `infra/valkey/index.py` `pack`; in Lua `lua/_index.lua` `index_read`."""
+        return self._key(b"people")
 
     @property
     def prefix(self) -> bytes:
@@ -66,25 +69,25 @@ class Shard:
         return self.prefix + rest
 
 
-SHARDS = 1
-"""Number of shards; the code below is the only place that knows."""
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """All shards of the index; `count` is a setting, the same on every node."""
 
+    count: int = 1
 
-def shard_of(person_id: UUID) -> Shard:
-    """The shard a person's index entry lives in: crc32 of the whole id modulo the number of shards."""
-    return Shard(zlib.crc32(person_id.bytes) % SHARDS)
+    def of(self, person_id: UUID) -> Shard:
+        """The shard a person's index entry lives in: crc32 of the whole id modulo the number of shards."""
+        return Shard(zlib.crc32(person_id.bytes) % self.count)
 
+    def all(self) -> tuple[Shard, ...]:
+        return tuple(Shard(number) for number in range(self.count))
 
-def all_shards() -> tuple[Shard, ...]:
-    return tuple(Shard(number) for number in range(SHARDS))
-
-
-def by_shard(people: Collection[UUID]) -> dict[Shard, list[UUID]]:
-    """People grouped by the shard they live in, each once, in the order given."""
-    groups: dict[Shard, list[UUID]] = {}
-    for person_id in dict.fromkeys(people):
-        groups.setdefault(shard_of(person_id), []).append(person_id)
-    return groups
+    def split(self, people: Collection[UUID]) -> dict[Shard, list[UUID]]:
+        """People grouped by the shard they live in, each once, in the order given."""
+        groups: dict[Shard, list[UUID]] = {}
+        for person_id in dict.fromkeys(people):
+            groups.setdefault(self.of(person_id), []).append(person_id)
+        return groups
 
 
 # --- Mailboxes: one set of keys per session `{s:<session>}` --------------------------------------------------------

@@ -14,18 +14,19 @@ from functools import cache
 from importlib import resources
 from typing import Any, Protocol
 
-from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
-Argument = bytes | str | int | float
+from infra.valkey.cluster import Valkey, on_primaries, pipelined
+from infra.valkey.connection import Argument, is_unavailable
+
 Call = tuple[Sequence[bytes | str], Sequence[Argument]]
 """KEYS and ARGV of one call."""
 
 
 class Library:
-    """Our functions on one server. Stateless but for the client: any number may share one."""
+    """Our functions on one server or cluster. Stateless but for the client: any number may share one."""
 
-    def __init__(self, client: Redis, code: LibraryCode | None = None) -> None:
+    def __init__(self, client: Valkey, code: LibraryCode | None = None) -> None:
         self._client = client
         self._code = code or product_code()
 
@@ -34,45 +35,59 @@ class Library:
 
         Raises the driver's errors; see `connection.unavailable_as`.
         """
-        function = self._code.functions[name]
         try:
-            return await self._client.execute_command("FCALL", function, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
+            return await self._call(name, keys, args)
         except ResponseError as error:
             if not _lacks_functions(error):
                 raise
         await self.load()
-        return await self._client.execute_command("FCALL", function, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
+        return await self._call(name, keys, args)
 
     async def call_many(self, name: str, calls: Sequence[Call]) -> list[Any]:
         """FCALL the same function for each (keys, args), in one pipeline; replies in order. Not atomic as a whole.
 
         Raises the first error among the replies; the other calls may have been done.
         """
-        if not calls:
-            return []
-        replies = await self._pipeline(name, calls)
-        if any(isinstance(reply, ResponseError) and _lacks_functions(reply) for reply in replies):
-            await self.load()
-            replies = await self._pipeline(name, calls)
+        replies = await self.call_each(name, calls)
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
         return replies
 
+    async def call_each(self, name: str, calls: Sequence[Call]) -> list[Any]:
+        """As `call_many`, with the error itself in the place of each reply that failed."""
+        if len(calls) < 2:
+            return [await self._call_or_error(name, *call) for call in calls]
+        replies = await self._pipeline(name, calls)
+        lacking = [place for place, reply in enumerate(replies) if _lacks_functions(reply)]
+        if lacking:
+            await self.load()
+            # Only these: on other servers of a cluster the calls were done.
+            again = await self._pipeline(name, [calls[place] for place in lacking])
+            for place, reply in zip(lacking, again, strict=True):
+                replies[place] = reply
+        return replies
+
+    async def _call_or_error(self, name: str, keys: Sequence[bytes | str], args: Sequence[Argument]) -> Any:
+        try:
+            return await self.call(name, keys, args)
+        except (RedisError, OSError) as error:
+            return error
+
+    async def _call(self, name: str, keys: Sequence[bytes | str], args: Sequence[Argument]) -> Any:
+        return await self._client.execute_command("FCALL", self._code.functions[name], len(keys), *keys, *args)
+
     async def _pipeline(self, name: str, calls: Sequence[Call]) -> list[Any]:
         function = self._code.functions[name]
-        async with self._client.pipeline(transaction=False) as pipeline:
-            for keys, args in calls:
-                pipeline.execute_command("FCALL", function, len(keys), *keys, *args)
-            return await pipeline.execute(raise_on_error=False)
+        commands = [("FCALL", function, len(keys), *keys, *args) for keys, args in calls]
+        return await pipelined(self._client, commands)
 
     async def load(self) -> None:
-        """Load the library unless it is there already. Other versions' libraries stay as they are."""
-        try:
-            await self._client.function_load(self._code.text)
-        except ResponseError as error:
-            if "already exists" not in str(error):
-                raise
+        """Load the library wherever it is not yet. Other versions' libraries stay as they are."""
+        for reply in await on_primaries(self._client, "FUNCTION", "LOAD", self._code.text):
+            # A primary that is away says so to those who call it.
+            if isinstance(reply, Exception) and not is_unavailable(reply) and "already exists" not in str(reply):
+                raise reply
 
 
 class LibraryCode:
@@ -113,5 +128,5 @@ def _lua_files() -> Sequence[_TextFile]:
     return list(resources.files("infra.valkey").joinpath("lua").iterdir())
 
 
-def _lacks_functions(error: ResponseError) -> bool:
-    return "Function not found" in str(error)
+def _lacks_functions(reply: object) -> bool:
+    return isinstance(reply, ResponseError) and "Function not found" in str(reply)

@@ -6,9 +6,8 @@ import secrets
 from collections.abc import AsyncIterator, Collection, Sequence
 from uuid import UUID, uuid4
 
-from redis.asyncio import Redis
-
 from infra.valkey.batches import Batches
+from infra.valkey.cluster import Valkey
 from infra.valkey.connection import unavailable_as
 from infra.valkey.deliveries import listen
 from infra.valkey.keys import Session, node_channel
@@ -26,7 +25,9 @@ READ_MAX = 64
 class ValkeyMailboxes:
     """`signaling.ports.Mailboxes` for one node, which is known to the others by its channel only."""
 
-    def __init__(self, client: Redis, library: Library, *, node_id: UUID | None = None, keep_ms: int = KEEP_MS) -> None:
+    def __init__(
+        self, client: Valkey, library: Library, *, node_id: UUID | None = None, keep_ms: int = KEEP_MS
+    ) -> None:
         self._client = client
         self._library = library
         self._sends = Batches(library, "mailbox_send")
@@ -83,7 +84,7 @@ class ValkeyMailboxes:
 
     async def read(self, session_id: UUID, after: int) -> list[tuple[int, bytes]]:
         with unavailable_as(CarrierUnavailable):
-            entries = await self._client.execute_command(  # type: ignore[no-untyped-call]
+            entries = await self._client.execute_command(
                 "XRANGE", Session(session_id).messages, f"{after + 1}-0", "+", "COUNT", READ_MAX
             )
         return [(int(entry_id.partition(b"-")[0]), fields[b"m"]) for entry_id, fields in entries]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 import msgspec
-from redis.asyncio import Redis
 
+from infra.valkey.cluster import Valkey
 from infra.valkey.connection import unavailable_as
 from infra.valkey.keys import negotiation_key
 from infra.valkey.library import Library
@@ -20,13 +20,15 @@ KEEP_MS = 3_600_000
 class ValkeyNegotiations:
     """One expiring hash per attempt, replaced only at the revision it was read at."""
 
-    def __init__(self, client: Redis, library: Library) -> None:
+    def __init__(self, client: Valkey, library: Library) -> None:
         self._client = client
         self._library = library
 
     async def load(self, call_id: UUID, attempt: int) -> tuple[Negotiation, int]:
         with unavailable_as(CarrierUnavailable):
-            revision, state = await self._client.hmget(negotiation_key(call_id, attempt), ["revision", "state"])
+            revision, state = await self._client.execute_command(
+                "HMGET", negotiation_key(call_id, attempt), "revision", "state"
+            )
         if revision is None or state is None:
             return Negotiation(), 0
         return msgspec.json.decode(state, type=Negotiation), int(revision)

@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 
 from infra.valkey import keys
-from infra.valkey.connection import is_unavailable
-from infra.valkey.library import Argument, Library
+from infra.valkey.connection import Argument, is_unavailable
+from infra.valkey.library import Library
 
 PER_MINUTE = 600_000
 """FCM's quota for a project."""

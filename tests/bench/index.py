@@ -32,11 +32,12 @@ async def run(valkey_url: str) -> dict[str, Figure]:
         await client.flushall()
         library = Library(client)
         index, generation = ValkeyIndex(library), Generation(library)
-        await generation.begin_rebuild("bench", 60)
+        rebuild = await generation.begin_rebuild("bench", 60)
+        assert rebuild is not None
         people = _people()
         put_s = await _seconds(lambda: index.put(people, 0))
         zadd_s = await _seconds(lambda: _zadd(client, people))
-        await generation.complete("bench")
+        await rebuild.complete()
 
         ready = Shard(0).ready(Tier.HOT, "en")
         draws: list[float] = []

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from infra.phone.state import View
 from infra.valkey.index import ValkeyIndex
-from infra.valkey.keys import shard_of
+from infra.valkey.keys import Shards
 from infra.valkey.library import Library
 from matching.ports import IndexUnavailable
 from tests.chaos.stage import BUSY_S, MEDIA, SOON_S, Stage, both_learn, none_left, since, talk
@@ -249,5 +249,5 @@ async def _lists(client: Redis, people: Sequence[UUID]) -> bool:
         await ValkeyIndex(Library(client)).counts()
     except IndexUnavailable:
         return False
-    known = [await client.exists(shard_of(person).person(person)) for person in people]
+    known = [await client.hexists(Shards().of(person).people, person.bytes) for person in people]
     return all(known)

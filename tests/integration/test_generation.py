@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -12,9 +13,9 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from infra.valkey.connection import open_valkey, unavailable_as
-from infra.valkey.generation import Generation, IndexState
+from infra.valkey.generation import Generation, IndexState, Rebuild
 from infra.valkey.index import ValkeyIndex
-from infra.valkey.keys import Shard
+from infra.valkey.keys import Shard, Shards
 from infra.valkey.library import Library, LibraryCode
 from matching.model import Listing, Tier
 from matching.ports import IndexUnavailable
@@ -42,11 +43,17 @@ async def draw(index: ValkeyIndex) -> list[UUID]:
 async def rebuilt(library: Library) -> tuple[Generation, ValkeyIndex]:
     """A complete index that knows one person."""
     generation, index = Generation(library), ValkeyIndex(library)
-    await generation.begin_rebuild("me", 60)
+    rebuild = await begun(generation)
     await index.put([SOMEONE], 100)
-    await generation.complete("me")
+    await rebuild.complete()
     await generation.poll()
     return generation, index
+
+
+async def begun(generation: Generation, owner: str = "me", lease_s: float = 60) -> Rebuild:
+    rebuild = await generation.begin_rebuild(owner, lease_s)
+    assert rebuild is not None
+    return rebuild
 
 
 class TestTheLifeOfTheData:
@@ -102,8 +109,7 @@ class TestTheLifeOfTheData:
         with pytest.raises(IndexUnavailable, match="not rebuilt"):
             await draw(index)
         assert await generation.poll() is IndexState.ABSENT
-        assert await generation.begin_rebuild("me", 60)
-        assert await generation.complete("me")
+        assert await (await begun(generation)).complete()
         assert await draw(index) == []
 
     async def test_a_frozen_server_is_unavailable_and_the_same_life_afterwards(
@@ -128,46 +134,123 @@ class TestRebuilding:
     async def test_one_at_a_time(self, library: Library) -> None:
         generation = Generation(library)
         taken = await asyncio.gather(*(generation.begin_rebuild(f"node {number}", 60) for number in range(5)))
-        assert sorted(taken) == [False] * 4 + [True]
+        assert [rebuild is not None for rebuild in taken].count(True) == 1
         assert await generation.poll() is IndexState.REBUILDING
 
     async def test_only_its_owner_completes_it(self, library: Library) -> None:
         generation, index = Generation(library), ValkeyIndex(library)
-        await generation.begin_rebuild("me", 60)
-        assert not await generation.complete("someone else")
-        assert not await generation.extend("someone else", 60)
+        rebuild = await begun(generation)
+        someone_else = Rebuild(library, Shards(), "someone else", Shards().all())
+        assert not await someone_else.complete()
+        assert not await someone_else.extend(60)
+        assert not await someone_else.put(["da"])
         with pytest.raises(IndexUnavailable):
             await draw(index)
-        assert await generation.extend("me", 60)
-        assert await generation.complete("me")
+        assert await rebuild.extend(60)
+        assert await rebuild.complete()
         assert await draw(index) == []
-        assert not await generation.begin_rebuild("me", 60)
+        assert await generation.begin_rebuild("me", 60) is None
 
     async def test_one_that_died_is_taken_over(self, library: Library) -> None:
         generation, index = Generation(library), ValkeyIndex(library)
-        assert await generation.begin_rebuild("who dies", 0)
+        died = await begun(generation, "who dies", 0)
         await index.put([SOMEONE], 100)
         assert await generation.poll() is IndexState.ABSENT
-        assert await generation.begin_rebuild("heir", 60)
-        assert not await generation.extend("who dies", 60)
-        assert not await generation.complete("who dies")
-        assert await generation.complete("heir")
+        heir = await begun(generation, "heir")
+        assert not await died.extend(60)
+        assert not await died.complete()
+        assert await heir.complete()
         assert await draw(index) == [SOMEONE.person_id]
 
     async def test_a_lease_run_out_that_nobody_took_goes_on(self, library: Library) -> None:
         generation = Generation(library)
-        assert await generation.begin_rebuild("me", 0)
-        assert await generation.extend("me", 60)
-        assert not await generation.begin_rebuild("heir", 60)
-        assert await generation.complete("me")
+        rebuild = await begun(generation, lease_s=0)
+        assert await rebuild.extend(60)
+        assert await generation.begin_rebuild("heir", 60) is None
+        assert await rebuild.complete()
 
     async def test_a_wipe_in_the_middle_ends_it(self, library: Library, client: Redis) -> None:
         generation = Generation(library)
-        assert await generation.begin_rebuild("me", 60)
+        rebuild = await begun(generation)
         await client.flushall()
-        assert not await generation.extend("me", 60)
-        assert not await generation.complete("me")
-        assert await generation.begin_rebuild("me", 60)
+        assert not await rebuild.extend(60)
+        assert not await rebuild.complete()
+        await begun(generation)
+
+    async def test_a_language_is_answered_for_as_soon_as_all_who_speak_it_are_back(self, library: Library) -> None:
+        generation, index = Generation(library), ValkeyIndex(library)
+        rebuild = await begun(generation, lease_s=0)
+        await index.put([SOMEONE], 100)
+        with pytest.raises(IndexUnavailable):
+            await index.sweep(100, 10)
+        assert await rebuild.put(["da", "sv"])
+        assert await draw(index) == [SOMEONE.person_id]
+        assert (await index.sweep(102, 10)).woken == (SOMEONE.person_id,)
+        with pytest.raises(IndexUnavailable):
+            await index.draw(language="en", tier=Tier.HOT, count=1, excluded=(), now=100, lease_until=102)
+        with pytest.raises(IndexUnavailable):
+            await index.counts()
+        # Who takes over does not take it back.
+        heir = await begun(generation, "heir")
+        assert await draw(index) == [SOMEONE.person_id]
+        assert await heir.complete()
+        assert await index.counts() == {}
+
+
+class TestShards:
+    async def test_each_has_a_life_and_a_lease_of_its_own(self, library: Library, client: Redis) -> None:
+        shards = Shards(4)
+        generation, index = Generation(library, shards), ValkeyIndex(library, shards)
+        await (await begun(generation)).complete()
+        assert await generation.poll() is IndexState.COMPLETE
+        before = generation.current
+        lost, other = shards.of(SOMEONE.person_id), shards.of(UUID(int=2))
+        assert lost != other
+        await client.delete(lost.generation, lost.people, lost.ready(Tier.HOT, "da"))
+        assert await generation.poll() is IndexState.ABSENT
+        assert generation.current != before
+        rebuild = await begun(generation)
+        assert rebuild.wants(SOMEONE.person_id)
+        assert not rebuild.wants(UUID(int=2))
+        assert await rebuild.complete()
+        assert await generation.poll() is IndexState.COMPLETE
+        assert await draw(index) == []
+
+    async def test_with_some_away_others_are_drawn_from_but_never_said_to_be_all(
+        self, library: Library, client: Redis
+    ) -> None:
+        shards = Shards(2)
+        generation, index = Generation(library, shards), ValkeyIndex(library, shards)
+        await (await begun(generation)).complete()
+        people = [replace(SOMEONE, person_id=UUID(int=number), last_asked_at=number) for number in range(1, 9)]
+        here = [one.person_id for one in people if shards.of(one.person_id) == Shard(0)]
+        await index.put(people, 100)
+        await client.hset(Shard(1).generation, "server", "of another process")
+        assert await draw(index) == here[:1]
+        with pytest.raises(IndexUnavailable):
+            await index.draw(language="da", tier=Tier.HOT, count=8, excluded=(), now=100, lease_until=102)
+        # Those it had taken come back when their lease is over.
+        assert set((await index.sweep(102, 100)).woken) == set(here)
+
+    @pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 1), (3, 2)])
+    async def test_another_number_of_them_begins_anew_and_leaves_nothing_behind(
+        self, library: Library, client: Redis, before: int, after: int
+    ) -> None:
+        people = [replace(SOMEONE, person_id=UUID(int=number)) for number in range(1, 20)]
+        old = Generation(library, Shards(before)), ValkeyIndex(library, Shards(before))
+        await (await begun(old[0])).complete()
+        await old[1].put(people, 100)
+        new = Generation(library, Shards(after)), ValkeyIndex(library, Shards(after))
+        with pytest.raises(IndexUnavailable):
+            await draw(new[1])
+        rebuild = await begun(new[0])
+        await new[1].put(people[:5], 100)
+        await rebuild.complete()
+        assert await new[1].counts() == {("da", Tier.HOT): 5}
+        records = [await client.hlen(Shard(number).people) for number in range(max(before, after))]
+        assert (sum(records[:after]), sum(records[after:])) == (5, 0)
+        with pytest.raises(IndexUnavailable):
+            await old[1].put(people, 100)
 
 
 class TestTheLibrary:

@@ -21,11 +21,11 @@ class ScriptedLibrary:
         self.batches: list[list[Any]] = []
         self.failure: Exception | None = None
 
-    async def call_many(self, name: str, calls: Sequence[Call]) -> list[Any]:
+    async def call_each(self, name: str, calls: Sequence[Call]) -> list[Any]:
         self.batches.append([args[0] for _, args in calls])
         await self.gate.wait()
         if self.failure is not None:
-            raise self.failure
+            return [self.failure] * len(calls)
         return [args[0] for _, args in calls]
 
 

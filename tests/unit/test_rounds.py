@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from matching.ports import Swept
-from server.rounds import LOOKS_AT_ONCE, LOOKS_PER_ROUND, WOKEN_SERVED, Rebirth, Rounds
+from server.rebirth import Census, Rebirth
+from server.rounds import LOOKS_AT_ONCE, LOOKS_PER_ROUND, WOKEN_SERVED, Rounds
 from server.socket.hub import Hub
 from tests.support.fakes.town import Town
 
@@ -167,6 +168,6 @@ async def test_somebody_listed_wrongly_by_a_race_is_listed_anew() -> None:
         def callers(self) -> list[Any]:
             return [type("Caller", (), {"user_id": helper, "role": "volunteer"})]
 
-    own = Rebirth(cast(Any, None), cast(Hub, OneSocket()), town.book, town.index, town.listings)
+    own = Rebirth(cast(Any, None), cast(Hub, OneSocket()), town.book, town.index, cast(Census, town.listings))
     await own.list_own()
     assert await town.can_be_drawn(helper)

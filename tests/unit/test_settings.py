@@ -129,13 +129,13 @@ class TestGoodSettings:
 
 class TestBadSettings:
     def test_all_are_reported_together_by_name(self) -> None:
-        found = problems({"EYELINE_PORT": "http", "EYELINE_SHARDS": "2", "EYELINE_VALKEY_URL": "localhost"})
+        found = problems({"EYELINE_PORT": "http", "EYELINE_SHARDS": "0", "EYELINE_VALKEY_URL": "localhost"})
         assert found == {
             "EYELINE_DATABASE_URL": "not set",
-            "EYELINE_VALKEY_URL": "must begin with redis: or rediss: or unix:",
+            "EYELINE_VALKEY_URL": "must begin with redis: or rediss: or unix: or redis+cluster: or rediss+cluster:",
             "EYELINE_TOKEN_SECRET": "not set",
             "EYELINE_PORT": "not a valid integer",
-            "EYELINE_SHARDS": "only 1 is possible for now",
+            "EYELINE_SHARDS": "must be from 1 to 4096",
         }
 
     def test_the_error_is_one_line(self) -> None:

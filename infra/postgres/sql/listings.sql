@@ -10,14 +10,32 @@ WHERE u.id = ANY ($1::uuid[]) AND u.role = 'volunteer' AND u.status = 'active' A
   AND t.tier IS NOT NULL
 
 -- name: page
--- Also those whom nothing can reach (tier NULL), or a page could have to read past any number of them.
-SELECT u.id, u.index_languages, u.time_zone, u.last_asked_at, u.not_before, u.week_full_until, u.connected_at,
+-- Of a bounded number of people those who speak what is wanted; in any case one row, with how far it came.
+WITH these AS MATERIALIZED (
+    SELECT * FROM users
+    WHERE role = 'volunteer' AND status = 'active' AND index_languages <> '{}' AND ($1::uuid IS NULL OR id > $1)
+    ORDER BY id LIMIT $2
+)
+SELECT came.*, u.id, u.index_languages, u.time_zone, u.last_asked_at, u.not_before, u.week_full_until, u.connected_at,
        a.weekly, coalesce(a.paused, false) AS paused, a.paused_until, b.until AS busy_until,
        t.tier
-FROM users u CROSS JOIN LATERAL (SELECT eyeline_tier(u.id, $3) AS tier) t LEFT JOIN availability a ON a.user_id = u.id
-     LEFT JOIN busy b ON b.person_id = u.id AND b.until > eyeline_now()
-WHERE u.role = 'volunteer' AND u.status = 'active' AND u.index_languages <> '{}' AND ($1::uuid IS NULL OR u.id > $1)
-ORDER BY u.id LIMIT $2
+FROM (SELECT count(*) AS people, (array_agg(id ORDER BY id DESC))[1] AS last_id FROM these) came
+     LEFT JOIN (these u CROSS JOIN LATERAL (SELECT eyeline_tier(u.id, $3) AS tier) t
+                LEFT JOIN availability a ON a.user_id = u.id
+                LEFT JOIN busy b ON b.person_id = u.id AND b.until > eyeline_now())
+     ON ($4::text[] IS NULL OR u.index_languages && $4) AND NOT u.index_languages && $5 AND t.tier IS NOT NULL
+ORDER BY u.id
+
+-- name: wanted
+-- What requests wait for now, and what was asked for lately, each by how much.
+SELECT w.waiting, array_agg(w.language ORDER BY w.requests DESC, w.language) AS languages
+FROM (SELECT r.state = 'waiting' AS waiting, l.language, count(*) AS requests
+      FROM ((SELECT state, index_languages FROM requests WHERE state = 'waiting' LIMIT $1)
+            UNION ALL
+            (SELECT state, index_languages FROM requests WHERE state = 'ended' ORDER BY ended_at DESC LIMIT $1)) r
+           CROSS JOIN LATERAL unnest(r.index_languages) AS l (language)
+      GROUP BY 1, 2) w
+GROUP BY 1 ORDER BY 1 DESC
 
 -- name: clock
 SELECT eyeline_now() AS now

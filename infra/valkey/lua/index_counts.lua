@@ -1,8 +1,9 @@
 -- People who may be asked now.
 -- KEYS[1] prefix of the shard's keys
+-- ARGV[1] shards
 -- Reply: flat list of language, hot, cold, idle; nil while the index is not complete
 local prefix = KEYS[1]
-if not generation_is_complete(prefix) then
+if generation_state(prefix, ARGV[1]) ~= 'complete' then
   return false
 end
 local counts = {}

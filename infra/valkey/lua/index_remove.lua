@@ -7,7 +7,7 @@ for _, id in ipairs(ARGV) do
   local person = index_read(prefix, id)
   if person then
     index_out_of_ready(prefix, id, person)
-    known = known + redis.call('DEL', prefix .. 'person:' .. id)
+    known = known + redis.call('HDEL', prefix .. 'people', id)
   end
   redis.call('ZREM', prefix .. 'wake', id)
 end

@@ -1,10 +1,10 @@
 -- Move people whose moment has come from wake to ready; find those whose window has ended.
 -- KEYS[1] prefix of the shard's keys
--- ARGV[1] now  ARGV[2] at most how many of each kind  ARGV[3] when people with a window ended are told again if nobody
--- put them back with new edges (the one told may have died)
--- Reply: {ids woken, ids stale}; nil while the index is not complete
-local prefix, now, limit, again_at = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-if not generation_is_complete(prefix) then
+-- ARGV[1] shards  ARGV[2] now  ARGV[3] at most how many of each kind  ARGV[4] when people with a window ended are told
+-- again if nobody put them back with new edges (the one told may have died)
+-- Reply: {ids woken, ids stale}; nil while the index does not answer for anybody
+local prefix, now, limit, again_at = KEYS[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+if not generation_answers(prefix, ARGV[1]) then
   return false
 end
 local woken, stale = {}, {}
@@ -26,11 +26,10 @@ for _, id in ipairs(redis.call('ZRANGE', prefix .. 'wake', '-inf', now, 'BYSCORE
 end
 
 for _, id in ipairs(redis.call('ZRANGE', prefix .. 'close', '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)) do
+  redis.call('ZREM', prefix .. 'close', id)
   local person = index_read(prefix, id)
   if person then
     report_stale(id, person)
-  else
-    redis.call('ZREM', prefix .. 'close', id)
   end
 end
 return { woken, stale }

@@ -1,0 +1,13 @@
+-- Who would be drawn from a ready set, and how many are in it. They stay; those whose window is over do not.
+-- KEYS[1] prefix of the shard's keys
+-- ARGV[1..7] as of index_draw
+-- Reply: {16-byte id and turn of each, 1 if the bound was met before the set's end else 0, people in the set}; nil while
+-- the index does not answer for this language
+local prefix, language, tier, now = KEYS[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+if not generation_answers(prefix, ARGV[1], language) then
+  return false
+end
+local picked, more = index_walk(prefix, tier, language, now, tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), function()
+  return false
+end)
+return { picked, more, redis.call('ZCARD', index_ready_key(prefix, tier, language)) }
