@@ -373,6 +373,8 @@ class PostgresRequestBook:
             fired: UUID | None = await connection.fetchval(_SQL["fire_callback"], request_id, reserved)
             return fired
 
+        if not await self._pool.fetchval(_SQL["any_callbacks"]):
+            return None
         return await retried(self._pool, fire)
 
     # -- offers -------------------------------------------------------------------------------------------------------

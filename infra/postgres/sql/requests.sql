@@ -256,6 +256,9 @@ WHERE c.fired_at IS NOT NULL
 -- name: drop_callback
 DELETE FROM callbacks WHERE request_id = $1
 
+-- name: any_callbacks
+SELECT EXISTS (SELECT FROM callbacks WHERE fired_at IS NULL)
+
 -- name: free_for_callback
 -- The ended request ($1: person, $2: freshness) whose requester waited longest for just such a person; its row is locked.
 SELECT r.id

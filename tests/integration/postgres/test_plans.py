@@ -147,6 +147,7 @@ def statements(s: dict[str, Any]) -> dict[tuple[str, str], tuple[Any, ...]]:
         ("requests", "no_more_callbacks"): (requester,),
         ("requests", "set_callback"): (its_id, ten),
         ("requests", "drop_callback"): (its_id,),
+        ("requests", "any_callbacks"): (),
         ("requests", "free_for_callback"): (people[0], FRESH),
         ("requests", "reserve_for_callback"): (people[0], ten),
         ("requests", "fire_callback"): (its_id, ten),
