@@ -55,7 +55,7 @@ class TestTheTable:
         "call",
         [
             *("POST /v1/calls/practice", "PUT /v1/calls/{call}/feedback", "POST /v1/calls/{call}/report"),
-            *("PUT /v1/requests/{request}/callback", "DELETE /v1/requests/{request}/callback", "GET /v1/me/data"),
+            "GET /v1/me/data",
             *("DELETE /v1/me", "GET /v1/stats", "GET /v1/admin/users", "GET /v1/admin/requests"),
             *("GET /v2/me", "GET /v1/", "GET /v1/me/", "GET /v1/groups/", "GET /v1/invites"),
         ],
