@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import ssl
@@ -122,6 +123,8 @@ FRESH = timedelta(seconds=15)
 """A ready session counts as hot while it was seen within this time: three heartbeats."""
 BURST_S = 4
 """So many seconds' worth of frames may come at once on a socket."""
+FAMILY_REQUESTS = 1000
+"""Enough for the line that other policies are compared with in a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -582,6 +585,36 @@ async def call(
 
     tls = ssl.create_default_context(cafile=trusted) if trusted else True
     return await place_call_or_say_why(url, role, language, media, say, wait_s=wait_s, ssl=tls)
+
+
+def simulate(
+    seed: int,
+    requests: int,
+    *,
+    as_json: bool,
+    plots: Path | None,
+    say: Callable[[str], None],
+    on_step: Callable[[str], None],
+) -> None:
+    """Compare ways of asking people by simulation (`eyeline simulate`); pictures of it into the folder `plots`."""
+    from infra.simulation import report  # which no node needs
+    from infra.simulation.compare import Played, compare
+    from infra.simulation.contenders import FIXED_FAMILY
+    from infra.simulation.world import World
+
+    def on_played(played: Played) -> None:
+        on_step(f"{played.name} at a chance of {played.chance} is simulated")
+
+    comparison = compare(World(seed, requests), on_played=on_played)
+    for line in [json.dumps(report.as_json(comparison), indent=2)] if as_json else report.as_table(comparison):
+        say(line)
+    if plots is not None:
+        from infra.simulation.plots import draw
+
+        small = World(seed, min(requests, FAMILY_REQUESTS))
+        family = compare(small, FIXED_FAMILY, on_played=on_played)
+        for path in draw({**comparison, **family}, plots):
+            on_step(f"{path} is drawn")
 
 
 def _leash(argv: Sequence[str]) -> list[str]:

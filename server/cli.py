@@ -1,4 +1,4 @@
-"""The command `eyeline`: serve, migrate, keys, dev, call, admin, bench. Every failure is one line and a non-zero code.
+"""The command `eyeline` and all it can do. Every failure is one line and a non-zero code.
 
 Modules are imported inside the commands, so that `--help` and a wrong option answer at once.
 """
@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Coroutine
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 from uuid import UUID
@@ -218,6 +219,30 @@ def retire_desk(desk_id: UUID) -> None:
     click.echo("The desk is retired.")
 
 
+@main.command()
+@click.option("--seed", default=1, show_default=True, help="The same seed makes the same world, and the same figures.")
+@click.option("--requests", default=5000, show_default=True, type=click.IntRange(1, 1_000_000), help="Requests a run.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures for a program.")
+@click.option(
+    "--plots", type=click.Path(file_okay=False, path_type=Path), help="Draw pictures (PNG) into this folder too."
+)
+def simulate(seed: int, requests: int, as_json: bool, plots: Path | None) -> None:
+    """Compare ways of asking volunteers, ours and others, in the same simulated days of requests.
+
+    Takes minutes, on all cores.
+    """
+    if plots is not None:
+        if find_spec("matplotlib") is None:
+            raise Failure("pictures need matplotlib: pip install 'eyeline[plots]'")
+        try:
+            plots.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Failure(f"cannot write to {plots}: {error.strerror or error}") from error
+    from server import app
+
+    app.simulate(seed, requests, as_json=as_json, plots=plots, say=click.echo, on_step=_say_if_watched)
+
+
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def bench(arguments: tuple[str, ...]) -> None:
@@ -227,6 +252,12 @@ def bench(arguments: tuple[str, ...]) -> None:
         raise Failure("the benchmarks come with the project's source; run this from a checkout")
     done = subprocess.run([sys.executable, "-m", "tests.bench", *arguments], cwd=root, check=False)
     sys.exit(done.returncode)
+
+
+def _say_if_watched(line: str) -> None:
+    """How far a long command has come, for somebody at a terminal."""
+    if sys.stderr.isatty():
+        click.echo(line, err=True)
 
 
 def _say(line: str) -> None:

@@ -21,7 +21,7 @@ DECLINED: Final = 0.08
 HOT_CHANCE: Final = 0.6
 """Of those who have the app open, as they tapped a moment too late."""
 SURE: Final = 0.95
-TIRED_BY: Final = 0.02
+TIRED_BY: Final = 0.01
 """So much less likely to answer is somebody for each time they rang; half of it is forgotten in a day."""
 DAY_S: Final = 86_400.0
 MEDIAN_S, SIGMA = 8.0, 0.7
