@@ -2,6 +2,7 @@
 import { Account } from "./lib/account.js";
 import { ApiError, NetworkError } from "./lib/api.js";
 import { Asking } from "./lib/asking.js";
+import { Callback } from "./lib/callback.js";
 import { Calls } from "./lib/calls.js";
 import { CallView } from "./lib/call_view.js";
 import { fulfil } from "./lib/camera_wishes.js";
@@ -11,6 +12,8 @@ import { LinkWords } from "./lib/link_words.js";
 import { LocalMedia } from "./lib/local_media.js";
 import { Page, show } from "./lib/page.js";
 import { isNewer } from "./lib/request_order.js";
+import { RingWishes } from "./lib/ring_wishes.js";
+import { SamePerson } from "./lib/same_person.js";
 import { EyelineSocket } from "./lib/socket.js";
 import { Troubles } from "./lib/troubles.js";
 import { Trusted } from "./lib/trusted.js";
@@ -20,6 +23,10 @@ import { say } from "./lib/words.js";
 
 const BACK_TO_REST_MS = 6000;
 const WISH_SHOWN_MS = 10_000;
+/** Where a page is that has nothing to say yet, or no more. */
+const BLANK = ["loading", "signed-out", "problem"];
+/** After these nobody wants to meet the same person again. */
+const BAD_ENDS = ["reported", "suspended"];
 
 class RequesterPage {
   #page = new Page();
@@ -37,7 +44,13 @@ class RequesterPage {
   #trusted = new Trusted(this.#api);
   #whom = new Whom(this.#trusted);
   #groups = new GroupsEditor(this.#page, this.#trusted);
+  #callback = new Callback(this.#api, () => this.#socket.serverNow());
+  #samePerson = new SamePerson();
+  #wishes = new RingWishes();
+  #pressedFor = null;
+  #like = null;
   #lastCallId = null;
+  #lastEnd = null;
   #restTimer = null;
   #said = "";
 
@@ -46,24 +59,30 @@ class RequesterPage {
     this.#listenToPerson();
     this.#listenToAsking();
     this.#listenToServer();
+    this.#listenToCallback();
     this.#account.on("user", (user) => this.#arrived(user));
     this.#account.on("signed_out", () => this.#reset());
     this.#account.on("trouble", (words) => this.#troubles.show(words));
     this.#media.on("lost", (kind) => this.#reopen(kind));
+    this.#wishes.begin();
     return this.#account.begin();
   }
 
   #arrived(user) {
     this.#whom.of(user.id);
+    this.#callback.of(user.id);
     this.#trusted.load();
     this.#socket.start();
   }
 
   #listenToPerson() {
     const page = this.#page;
-    page.onClick("help", () => this.#help("video"));
+    page.onClick("help", () => this.#help());
+    page.onClick("same-person", () => this.#askSamePerson());
+    page.onClick("tell-me", () => this.#tellMe());
+    page.onClick("tell-not", () => this.#tellNot());
     page.onClick("retry", () => this.#retry());
-    page.onClick("voice-only", () => this.#help("voice"));
+    page.onClick("voice-only", () => this.#voiceOnly());
     page.onClick("cancel", () => this.#cancel());
     page.onClick("give-up", () => this.#cancel());
     page.onClick("end", () => this.#end("done"));
@@ -96,10 +115,24 @@ class RequesterPage {
     asking.on("refused", (error) => this.#notAsked(error));
   }
 
-  #help(mode) {
+  /** `like`: an earlier request, to be made once more. */
+  #help(mode = null, like = this.#like, more = {}) {
     clearTimeout(this.#restTimer);
     this.#page.sounds.unlock().catch(() => {}); // silence is no reason not to ask
-    this.#asking.begin(mode, this.#whom.wish);
+    const same = like ? { languages: like.languages, ...(like.topic && { topic: like.topic }) } : {};
+    this.#asking.begin(mode ?? like?.mode ?? "video", { ...this.#whom.wish, ...same, ...more });
+  }
+
+  /** The same wish, without the camera that is missing. */
+  #voiceOnly() {
+    this.#page.sounds.unlock().catch(() => {});
+    this.#asking.begin("voice", this.#asking.wish);
+  }
+
+  /** Who that was the server knows; after them it asks as usual. */
+  #askSamePerson() {
+    const { callId } = this.#samePerson;
+    if (callId) this.#help(null, this.#request, { same_as_call_id: callId });
   }
 
   async #retry() {
@@ -139,13 +172,14 @@ class RequesterPage {
     return this.#request !== null && this.#request.state !== "ended";
   }
 
-  #welcome({ request, call }) {
+  #welcome({ request, call, resumed }) {
     this.#page.networkSettled();
     if (!call && ["connecting", "in_call"].includes(request?.state)) return this.#elsewhere(request);
     if (request) this.#take(request);
     else if (this.#isOpen()) this.#missedEnd();
-    else if (["loading", "signed-out", "problem"].includes(this.#page.state)) this.#rest();
+    else if (BLANK.includes(this.#page.state)) this.#rest();
     if (this.#isOpen() && this.#asking.mode === "video" && !this.#media.video) this.#reopen("video");
+    if (!this.#isOpen() && !request) this.#continueCallback(resumed);
     return undefined;
   }
 
@@ -186,6 +220,7 @@ class RequesterPage {
       this.#outcome(request);
       return;
     }
+    this.#callback.forget(); // whoever asks again need not be told
     if (request.state === "waiting") this.#calls.drop();
     if (request.state === "waiting" && before?.id === request.id && before.epoch < request.epoch) this.#waiting.goingBack();
     this.#show();
@@ -237,19 +272,106 @@ class RequesterPage {
     return true;
   }
 
-  #outcome({ outcome }) {
+  #outcome(request) {
     this.#asking.settled();
     this.#waiting.stop();
     this.#calls.drop();
     this.#media.close();
     this.#page.stayAwake(false);
     this.#page.sounds.play("ended");
-    show("avoid", outcome === "completed" && this.#lastCallId !== null);
-    const again = outcome === "expired" || outcome === "failed";
-    document.getElementById("help").textContent = say(again ? "try_again" : "need_help");
     this.#trusted.load(); // who may have joined meanwhile, and which desks are open now
-    this.#page.enter("ended", say(`outcome_${outcome}`));
+    const { outcome, call_id: callId } = request;
+    const helped = outcome === "completed" && this.#lastCallId !== null;
+    const again = outcome === "expired" || outcome === "failed";
+    show("avoid", helped);
+    this.#offerHelp(again ? "try_again" : "need_help", again ? request : null);
+    if (again && !callId) this.#page.enter("nobody", say("outcome_expired"));
+    else this.#ended(outcome, helped && !BAD_ENDS.includes(this.#lastEnd));
     if (!again) this.#restTimer = setTimeout(() => this.#page.state === "ended" && this.#page.enter("rest"), BACK_TO_REST_MS);
+  }
+
+  #ended(outcome, andAgain) {
+    if (andAgain) this.#samePerson.offer(this.#lastCallId);
+    const more = andAgain ? ` ${say("same_person_hint")}` : "";
+    this.#page.enter("ended", `${say(`outcome_${outcome}`)}${more}`);
+  }
+
+  /** What the great button says, and which request it makes once more. */
+  #offerHelp(words, like = null) {
+    this.#like = like;
+    document.getElementById("help").textContent = say(words);
+  }
+
+  // Nobody came: being told when somebody is free.
+
+  #listenToCallback() {
+    this.#socket.on("someone_free", (data) => this.#isOpen() || this.#callback.told(data, this.#like));
+    this.#callback.on("free", (request) => this.#someoneFree(request, "someone_free"));
+    this.#callback.on("over", (request) => this.#freeOver(request));
+    this.#wishes.on("wish", ({ type, request_id: id }) => type === "free" && this.#pressed(id));
+  }
+
+  async #tellMe() {
+    try {
+      await this.#callback.wish(this.#like);
+      if (this.#page.state === "nobody") this.#page.enter("callback", say("will_tell")); // else told already
+    } catch (error) {
+      this.#notDone(error);
+    }
+  }
+
+  async #tellNot() {
+    try {
+      await this.#callback.takeBack(this.#like);
+      if (this.#page.state === "callback") this.#page.enter("nobody", say("will_not_tell"));
+    } catch (error) {
+      this.#notDone(error);
+    }
+  }
+
+  /** Somebody who can help is kept for this person for a moment: the button is under the finger at once. */
+  #someoneFree(request, words) {
+    if (this.#isOpen() || this.#page.state === "free") return;
+    clearTimeout(this.#restTimer);
+    this.#offerHelp("ask_now", request);
+    this.#page.enter("free", say(words), { urgent: true });
+    this.#page.sounds.play("ring");
+    if (!document.activeElement?.matches("input, select")) document.getElementById("help").focus(); // else they are writing
+  }
+
+  #freeOver(request) {
+    if (this.#isOpen() || !["free", "callback", "nobody"].includes(this.#page.state)) return;
+    this.#offerHelp("need_help", request);
+    this.#page.enter(request ? "nobody" : "rest", say("free_over"));
+  }
+
+  /** A notification that somebody is free was pressed. */
+  #pressed(requestId) {
+    this.#pressedFor = requestId;
+    if (this.#socket.state === "online" && !this.#isOpen()) this.#continueCallback(false);
+  }
+
+  /** The page was away: what was wished is wished still, and told anew. */
+  async #continueCallback(resumed) {
+    const pressedFor = this.#pressedFor;
+    this.#pressedFor = null;
+    if (pressedFor) {
+      this.#callback.forget();
+      this.#someoneFree(await this.#callback.find(pressedFor), "someone_was_free");
+    } else if (!resumed) await this.#wishAnew();
+  }
+
+  async #wishAnew() {
+    try {
+      const request = await this.#callback.continued();
+      if (!request || this.#isOpen()) return;
+      this.#offerHelp("try_again", request);
+      if (this.#page.state !== "callback") this.#page.enter("callback", say("will_tell"));
+      await this.#callback.wish(request);
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) this.#callback.forget();
+      else if (this.#page.state === "callback") this.#page.enter("nobody", say("tell_failed"), { urgent: true });
+    }
   }
 
   // The call.
@@ -309,6 +431,7 @@ class RequesterPage {
   }
 
   #callOver(view) {
+    this.#lastEnd = view.end_reason;
     this.#link.stop();
     this.#page.notice(null);
     this.#view.clear();
@@ -317,6 +440,7 @@ class RequesterPage {
 
   async #avoid() {
     show("avoid", false);
+    this.#samePerson.forget();
     try {
       await this.#api.post(`/v1/calls/${this.#lastCallId}/avoid`, {}, { repeatable: true });
       this.#page.status(say("avoided"));
@@ -367,7 +491,7 @@ class RequesterPage {
     this.#media.close();
     this.#page.stayAwake(false);
     show("avoid", false);
-    document.getElementById("help").textContent = say("need_help");
+    this.#offerHelp("need_help");
     this.#page.enter("rest", say("rest_requester"));
   }
 
@@ -379,6 +503,7 @@ class RequesterPage {
     this.#media.close();
     this.#groups.forget();
     this.#trusted.forget();
+    this.#samePerson.forget();
     this.#request = null;
   }
 }

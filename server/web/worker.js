@@ -63,10 +63,12 @@ async function laterRing(end) {
 // A click.
 
 async function clicked(action, { rings, type, request_id, epoch }) {
-  const page = type === "someone_free" ? "/requester" : ((await rung())?.page ?? "/volunteer");
+  if (type === "someone_free") return openPage("/requester", { type: "free", request_id, epoch });
+  const page = (await rung())?.page ?? "/volunteer";
   if (!rings) await openPage(page);
   else if (action === "not_now") await decline(page, { request_id, epoch });
   else await openPage(page, { type: action === "answer" ? "answer" : "ring", request_id, epoch });
+  return undefined;
 }
 
 /** An open page does it as if its own button was pressed; with none, or one that is frozen, it is done here. */

@@ -216,20 +216,20 @@ class TestRequester:
         assert len(set(keys)) == 1
 
     @pytest.mark.parametrize(
-        ("outcome", "words", "label"),
+        ("outcome", "state", "words", "label"),
         [
-            ("completed", "The call has ended.", "I need help"),
-            ("cancelled", "Your request was cancelled.", "I need help"),
-            ("expired", "Nobody could come this time.", "Try again"),
-            ("failed", "The call could not be made.", "Try again"),
+            ("completed", "ended", "The call has ended.", "I need help"),
+            ("cancelled", "ended", "Your request was cancelled.", "I need help"),
+            ("expired", "nobody", "Nobody could come this time.", "Try again"),
+            ("failed", "nobody", "Nobody could come this time.", "Try again"),
         ],
     )
     async def test_every_outcome_has_words_and_a_next_step(
-        self, waiting: tuple[Page, ScriptedSocket], outcome: str, words: str, label: str
+        self, waiting: tuple[Page, ScriptedSocket], outcome: str, state: str, words: str, label: str
     ) -> None:
         page, socket = waiting
         await socket.say("request", {"request": request("ended", outcome=outcome)})
-        await is_in(page, "ended")
+        await is_in(page, state)
         await says(page, words)
         await speaks(page, words)
         await expect(page.locator("#help")).to_have_text(label)
@@ -254,7 +254,7 @@ class TestRequester:
         scripted.answers["GET", f"/v1/requests/{REQUEST}"] = (200, {"request": ended})
         await socket.cut()
         await scripted.welcomed()
-        await is_in(page, "ended")
+        await is_in(page, "nobody")
         await says(page, "Nobody could come this time.")
 
     async def test_a_lost_network_is_shown_after_a_while_and_its_return_spoken(

@@ -14,7 +14,8 @@ export class Asking extends Emitter {
   #api;
   #media;
   #key = null;
-  #wish = {};
+  /** Whom to ask, and in which languages, as the contract says it. */
+  wish = {};
   #busy = false;
 
   constructor(api, media) {
@@ -23,11 +24,11 @@ export class Asking extends Emitter {
     this.#media = media;
   }
 
-  /** A new wish (`wish`: whom to ask, as the contract says it); a second tap meanwhile is none. */
+  /** A new wish; a second tap meanwhile is none. */
   async begin(mode, wish = {}) {
     if (this.#busy) return;
     this.mode = mode;
-    this.#wish = wish;
+    this.wish = wish;
     this.#key = uuid7();
     await this.#go();
   }
@@ -70,7 +71,7 @@ export class Asking extends Emitter {
   }
 
   async #post() {
-    const body = this.mode === "video" ? this.#wish : { ...this.#wish, mode: this.mode };
+    const body = this.mode === "video" ? this.wish : { ...this.wish, mode: this.mode };
     const headers = { "Idempotency-Key": this.#key };
     try {
       const { request } = await this.#api.post("/v1/requests", body, { headers, repeatable: true });

@@ -5,8 +5,8 @@
  * messages at or below it change no state, while words and signals among them still count.
  */
 
-/** At or below the snapshot's seq these are already in the snapshot. */
-const STATE_TYPES = new Set(["request", "progress", "offer", "call", "standby", "someone_free"]);
+/** At or below the snapshot's seq these are already in the snapshot. What is in none says itself until when it is true. */
+const STATE_TYPES = new Set(["request", "progress", "offer", "call"]);
 
 export class Inbox {
   #incarnation = null;

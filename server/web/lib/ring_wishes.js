@@ -1,13 +1,13 @@
 /**
  * What was pressed on a notification: told by the service worker, or by the address with which it opened this page.
  *
- * Event: `wish` ({type, request_id, epoch}, taken); types are `answer`, `ring` (to see it first) and `not_now`. Whoever
- * hears it calls `taken`, or the worker sees to it itself.
+ * Event: `wish` ({type, request_id, epoch}, taken); types are `answer`, `ring` (to see it first), `not_now`, and for who
+ * asked `free` (somebody is). Whoever hears it calls `taken`, or the worker sees to it itself.
  */
 import { Emitter } from "./emitter.js";
 import { noteRing } from "./ring_memory.js";
 
-const IN_ADDRESS = /^#(answer|ring)=([0-9a-f-]{36})\.(\d+)$/;
+const IN_ADDRESS = /^#(answer|ring|free)=([0-9a-f-]{36})\.(\d+)$/;
 
 export class RingWishes extends Emitter {
   /** To be called when somebody listens. */

@@ -18,7 +18,9 @@ export class Waiting {
   #asked = 0;
   #spokenAsked = 0;
   #spokenAt = 0;
-  #note = null;
+  #notes = [];
+  #lastNote = null;
+  #noteShown = document.getElementById("search-note");
   #wasReturned = false;
   #timer = null;
   #ticks = 0;
@@ -53,14 +55,25 @@ export class Waiting {
 
   progress({ asked, note }) {
     this.#asked = Math.max(asked, this.#asked);
-    if (note && hasWord(`note_${note.code}`)) this.#note = note;
+    if (note) this.#take(note);
     this.#update();
+  }
+
+  /** A note is said when it is another one than before, and none is lost that comes before the last was said. */
+  #take({ code, params }) {
+    const language = languageName(params?.language ?? "");
+    const words = say(hasWord(`note_${code}`) ? `note_${code}` : "note_still_looking", { ...params, language });
+    if (words === this.#lastNote) return;
+    this.#lastNote = this.#noteShown.textContent = words;
+    this.#notes.push(words);
   }
 
   stop() {
     clearInterval(this.#timer);
     this.#timer = null;
-    this.#note = null;
+    this.#lastNote = null;
+    this.#notes = [];
+    this.#noteShown.textContent = "";
     this.#asked = this.#ticks = 0;
   }
 
@@ -74,7 +87,7 @@ export class Waiting {
     if (this.#timer === null) return;
     this.#show();
     const quietMs = performance.now() - this.#spokenAt;
-    const changed = this.#asked !== this.#spokenAsked || this.#note !== null;
+    const changed = this.#asked !== this.#spokenAsked || this.#notes.length > 0;
     if ((changed && quietMs >= CHANGE_MS) || quietMs >= REASSURE_MS) this.#speak(this.#news());
   }
 
@@ -85,7 +98,7 @@ export class Waiting {
   #speak(text) {
     this.#spokenAt = performance.now();
     this.#spokenAsked = this.#asked;
-    this.#note = null;
+    this.#notes = [];
     this.#page.speak(text);
   }
 
@@ -102,9 +115,7 @@ export class Waiting {
   }
 
   #news() {
-    const { code, params } = this.#note ?? {};
-    const language = languageName(params?.language ?? "");
-    const note = say(`note_${code ?? "still_looking"}`, { ...params, language });
-    return [note, this.#askedWords(), this.#waited()].filter(Boolean).join(" ");
+    const notes = this.#notes.length ? this.#notes : [say("note_still_looking")];
+    return [...notes, this.#askedWords(), this.#waited()].filter(Boolean).join(" ");
   }
 }
