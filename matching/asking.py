@@ -54,7 +54,7 @@ class AskingLimits:
     callback_life: timedelta = timedelta(hours=24)
     """After so long nobody is told any more that somebody is free: what they needed help with is a day old."""
     callback_reserved: timedelta = timedelta(seconds=60)
-    """How long whoever is free is kept for the one who was told: to read it and tap takes that long."""
+    """How long nobody else is told of the same person: to read it and tap takes that long."""
 
 
 TIERS = (Tier.HOT, Tier.COLD, Tier.IDLE)

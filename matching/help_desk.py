@@ -38,6 +38,9 @@ HOLD_IN_CALL_S = 60.0
 """How long the index leaves someone in a call alone before it tries again; the call's end frees them sooner."""
 
 
+FREE_AT_ONCE = 8
+"""Of so many people who are free in one language at once, requesters are told in one round."""
+
 LISTING_LOCKS = 64
 """Strangers who share one wait for each other a moment now and then."""
 
@@ -127,6 +130,15 @@ class HelpDesk:
     async def drop_callback(self, request_id: UUID) -> None:
         """They need not be told."""
         await self._book.drop_callback(request_id)
+
+    async def call_back(self) -> list[UUID]:
+        """Requests whose requester is to be told now that somebody is free, who turned free unnoticed."""
+        fired: list[UUID] = []
+        for language in await self._book.languages_to_call_back():
+            for person_id in await self._book.draw_ready(language=language, count=FREE_AT_ONCE, excluded=()):
+                request_id = await self._book.call_back(person_id, self._limits.callback_reserved)
+                fired += [request_id] if request_id is not None else []
+        return fired
 
     # -- the volunteer ------------------------------------------------------------------------------------------------
 

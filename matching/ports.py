@@ -242,6 +242,9 @@ class RequestBook(Protocol):
     async def drop_callback(self, request_id: UUID) -> None:
         """They need not be told any more."""
 
+    async def languages_to_call_back(self) -> list[str]:
+        """The (index) languages in which somebody wants to be told that somebody is free."""
+
     async def call_back(self, person_id: UUID, reserved: timedelta) -> UUID | None:
         """This person may be free: the ended request whose requester is to be told so now, if there is one.
 

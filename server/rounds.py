@@ -24,6 +24,7 @@ WOKEN_SERVED = 8
 SIGHTINGS_EVERY_S = 2.0
 SILENT_EVERY_S = 3.0
 STEADY_S = 20.0
+CALLBACKS_EVERY_S = 5.0
 PARTITIONS_EVERY_S = 3600.0
 CLOCK_EVERY_S = 5.0
 
@@ -69,6 +70,7 @@ class Rounds:
             (SWEEP_EVERY_S, "sweep", self.sweep),
             (SIGHTINGS_EVERY_S, "sightings", self.write_sightings),
             (SILENT_EVERY_S, "silent sessions", self.forget_silent),
+            (CALLBACKS_EVERY_S, "callbacks", self.call_back),
             (PARTITIONS_EVERY_S, "partitions", self._presence.keep_partitions),
             (CLOCK_EVERY_S, "clock", measure_clock),
         ]
@@ -109,6 +111,11 @@ class Rounds:
                 moved = len(swept.woken) + len(swept.stale)
         except IndexUnavailable:
             return
+
+    async def call_back(self) -> None:
+        """Have those told, whom nobody came to, that somebody is free."""
+        for request_id in await self._desk.help_desk.call_back():
+            self._desk.look_soon(request_id)
 
     async def write_sightings(self) -> None:
         """Write down who was seen, and notice when that could not be done for a while.

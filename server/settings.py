@@ -113,7 +113,7 @@ class Settings:
     callback_s: float = 86_400.0
     """After so long a requester is not told any more that somebody is free."""
     callback_reserved_s: float = 60.0
-    """How long whoever is free is kept for the requester who was told."""
+    """How long nobody else is told of the same person that they are free."""
     wrap_up_s: float = 5.0
     delivery_s: float = 1.5
     """How long an offer may stay unacknowledged before its delivery counts as failed."""

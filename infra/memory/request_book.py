@@ -333,6 +333,15 @@ class MemoryRequestBook:
         await asyncio.sleep(0)
         self.rows[request_id].callback = None
 
+    async def languages_to_call_back(self) -> list[str]:
+        await asyncio.sleep(0)
+        now = self._clock.now
+        wanting = [row for row in self.rows.values() if row.callback and row.request.state is RequestState.ENDED]
+        open_ones = [
+            row for row in wanting if row.callback and not row.callback.until and row.callback.expires_at > now
+        ]
+        return sorted({language for row in open_ones for language in _index(row.request)})
+
     async def call_back(self, person_id: UUID, reserved: timedelta) -> UUID | None:
         await asyncio.sleep(0)
         one, now = self.people.get(person_id), self._clock.now

@@ -363,6 +363,9 @@ class PostgresRequestBook:
     async def drop_callback(self, request_id: UUID) -> None:
         await self._pool.execute(_SQL["drop_callback"], request_id)
 
+    async def languages_to_call_back(self) -> list[str]:
+        return [row["language"] for row in await self._pool.fetch(_SQL["languages_to_call_back"])]
+
     async def call_back(self, person_id: UUID, reserved: timedelta) -> UUID | None:
         async def fire(connection: asyncpg.Connection) -> UUID | None:
             request_id = await connection.fetchval(_SQL["free_for_callback"], person_id, self._limits.fresh)

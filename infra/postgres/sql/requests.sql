@@ -256,6 +256,10 @@ WHERE c.fired_at IS NOT NULL
 -- name: drop_callback
 DELETE FROM callbacks WHERE request_id = $1
 
+-- name: languages_to_call_back
+SELECT DISTINCT unnest(r.index_languages) AS language FROM callbacks c JOIN requests r ON r.id = c.request_id
+WHERE c.fired_at IS NULL AND c.expires_at > eyeline_now() AND r.state = 'ended'
+
 -- name: any_callbacks
 SELECT EXISTS (SELECT FROM callbacks WHERE fired_at IS NULL)
 

@@ -260,6 +260,17 @@ class TestCallbacks:
         (free,) = await town.volunteers(1)
         assert await town.desk.waiting_for(free) == waiting.id
 
+    async def test_tell_of_whoever_turned_free_unnoticed(self, town: Town) -> None:
+        asked, other = await town.ask("da"), await town.ask("en")
+        await town.later(180)
+        for one in (asked, other):
+            await town.look(one.id)
+            await town.desk.want_callback(one.id)
+        assert await town.desk.call_back() == []
+        await town.volunteers(1, "da")
+        assert await town.desk.call_back() == [asked.id]
+        assert await town.desk.call_back() == []
+
     async def test_name_somebody_who_is_free_already(self, town: Town) -> None:
         asked = await town.ask("da")
         await town.later(180)
