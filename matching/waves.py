@@ -210,12 +210,13 @@ POLICIES = ("adaptive", "fixed", "be_my_eyes_2015")
 def wave_view(case: Case, now: datetime, limits: RequestLimits, chances: Chances, hour: int | None = None) -> WaveView:
     """Count the offers of the present epoch the way policies need them; `hour` is that on the requester's wall."""
     offers = [offer for offer in case.offers if offer.epoch == case.request.epoch]
-    open_offers = [offer for offer in offers if offer.outcome is None and not _is_spent(offer, now, limits)]
+    spent = [_is_spent(offer, now, limits) for offer in offers]
+    open_offers = [offer for offer, over in zip(offers, spent, strict=True) if offer.outcome is None and not over]
     return WaveView(
         now=now,
         waiting_since=case.request.waiting_since,
         asked=len(offers),
-        spent=sum(_is_spent(offer, now, limits) for offer in offers),
+        spent=sum(spent),
         open=len(open_offers),
         ringing=tuple(_ringing(open_offers, now, chances)),
         chance=chances.chance(Tier.HOT, index_language(case.request.languages[0]), hour),
@@ -230,6 +231,12 @@ def _is_spent(offer: Offer, now: datetime, limits: RequestLimits) -> bool:
 
 
 def _ringing(offers: Iterable[Offer], now: datetime, chances: Chances) -> Iterable[Ringing]:
+    """Most were asked in one wave and are believed alike, so they are worked out once."""
+    known: dict[tuple[datetime, Tier, str, int | None], Ringing] = {}
     for offer in offers:
-        chance = chances.chance(offer.tier, index_language(offer.language), offer.local_hour)
-        yield Ringing(chance, (now - offer.offered_at).total_seconds())
+        kind = (offer.offered_at, offer.tier, offer.language, offer.local_hour)
+        one = known.get(kind)
+        if one is None:
+            chance = chances.chance(offer.tier, index_language(offer.language), offer.local_hour)
+            one = known[kind] = Ringing(chance, (now - offer.offered_at).total_seconds())
+        yield one

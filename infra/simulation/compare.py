@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import multiprocessing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+
+import uvloop
 
 from infra.simulation.contenders import CONTENDERS, FIXED_FAMILY
 from infra.simulation.measure import Figures, figures
@@ -49,7 +50,7 @@ def _peopled(world: World) -> World:
 
 def play(job: Job) -> Played:
     contender = {**CONTENDERS, **FIXED_FAMILY}[job.name]
-    record = asyncio.run(Run(_peopled(job.world), contender, job.chance).play())
+    record = uvloop.run(Run(_peopled(job.world), contender, job.chance).play())
     return Played(job.name, job.chance, figures(record, job.world.seed), record)
 
 

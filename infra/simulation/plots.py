@@ -81,8 +81,12 @@ def _frontier(axes: Axes, comparison: Comparison, chance: float) -> None:
     axes.axhline(TARGET_P95_S, color="black", linewidth=0.8, linestyle="--")
     axes.set(xscale="log", yscale="log", xlabel="notifications per request", ylabel="p95 until an answer, s")
     axes.set_yticks([5, 10, 20, 50, 100, 180], labels=["5", "10", "20", "50", "100", "180"])
-    if chance == CHANCES[-1]:
-        axes.legend(fontsize=7)
+    notifications = [2, 5, 10, 20, 50, 100]
+    axes.set_xticks(notifications, labels=[str(many) for many in notifications])
+    axes.minorticks_off()
+    axes.set(xlim=(1.5, 130))
+    if chance == CHANCES[0]:
+        axes.legend(fontsize=7, loc="lower left")
 
 
 def _bars(found: Interval) -> list[list[float]]:
