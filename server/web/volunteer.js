@@ -2,6 +2,7 @@
 import { Account } from "./lib/account.js";
 import { Answering, isSameOffer } from "./lib/answering.js";
 import { NetworkError } from "./lib/api.js";
+import { Availability } from "./lib/availability.js";
 import { pause } from "./lib/backoff.js";
 import { Calls } from "./lib/calls.js";
 import { CallView } from "./lib/call_view.js";
@@ -12,18 +13,22 @@ import { LinkWords } from "./lib/link_words.js";
 import { LocalMedia } from "./lib/local_media.js";
 import { Memberships } from "./lib/memberships.js";
 import { Page, show } from "./lib/page.js";
+import { Peace } from "./lib/peace.js";
 import { PushSwitch } from "./lib/push_switch.js";
 import { Readiness } from "./lib/readiness.js";
 import { Ring } from "./lib/ring.js";
 import { noteClock } from "./lib/ring_memory.js";
 import { RingWishes, ringOver } from "./lib/ring_wishes.js";
 import { EyelineSocket } from "./lib/socket.js";
+import { Standby } from "./lib/standby.js";
 import { TorchButton } from "./lib/torch_button.js";
 import { Troubles } from "./lib/troubles.js";
 import { hasWord, say } from "./lib/words.js";
 
 const TOLD_WITHIN_MS = 2_000;
 const THANKS_SHOWN_MS = 12_000;
+/** States that a reconnect leaves alone when nothing rings. */
+const AT_REST = ["ended", "rest", "ready", "standby", "peace"];
 
 class VolunteerPage {
   #page = new Page();
@@ -37,13 +42,18 @@ class VolunteerPage {
   #ring = new Ring(this.#page);
   #troubles = new Troubles(this.#page, this.#account.session);
   #languages = new LanguagesEditor(this.#page, this.#api);
-  #hours = new HoursEditor(this.#page, this.#api);
+  #now = () => this.#socket.serverNow();
+  #availability = new Availability(this.#api, this.#now);
+  #hours = new HoursEditor(this.#page, this.#availability);
+  #peace = new Peace(this.#page, this.#availability, this.#now);
+  #standby = new Standby(this.#now);
   #memberships = new Memberships(this.#page, this.#api);
   #link = new LinkWords(this.#page, "requester", () => say(this.#wordsOfConnected()));
   #torch = new TorchButton(this.#page, this.#calls);
   #answering = new Answering(this.#api);
   #wishes = new RingWishes();
   #wish = null;
+  #missed = null;
   #lastCallId = null;
   #said = "";
   #thanksTimer = null;
@@ -71,6 +81,10 @@ class VolunteerPage {
     page.onClick("continue", () => this.#rest());
     page.onClick("avoid", () => this.#avoid());
     page.onClick("use-here", () => this.#socket.useHere());
+    page.onClick("end-peace", () => this.#endPeace());
+    page.onClick("stay-in-peace", () => this.#rest());
+    this.#peace.on("began", () => this.#inPeace());
+    this.#peace.on("ended", () => this.#page.state === "rest" && this.#rest(say("peace_over")));
   }
 
   #listenToServer() {
@@ -79,6 +93,8 @@ class VolunteerPage {
     socket.on("welcome", (data) => this.#welcome(data));
     socket.on("offer", ({ offer }) => this.#offered(offer));
     socket.on("offer_withdrawn", (data, frame) => this.#withdrawn(data, frame.replayed));
+    socket.on("standby", ({ until }) => this.#secondBest(until));
+    this.#standby.on("over", () => this.#rest(say(this.#readiness.wanted ? "standby_over_ready" : "standby_over")));
     this.#calls.on("begun", (call) => this.#begun(call));
     this.#calls.on("changed", () => this.#showCall());
     this.#calls.on("over", (view) => this.#callOver(view));
@@ -101,11 +117,25 @@ class VolunteerPage {
 
   async #switchReady() {
     const ready = !this.#readiness.wanted;
+    if (ready && this.#peace.isOn) {
+      this.#page.enter("peace", say("peace_or_ready", { until: this.#peace.words }));
+      return;
+    }
     this.#page.sounds.unlock().catch(() => {});
     if (ready) await this.#tryMicrophone();
     const told = this.#readiness.set(ready);
     if (ready) await Promise.race([told, pause(TOLD_WITHIN_MS)]); // shown as ready when the server knows, or soon after
     if (!this.#isBusy() && !this.#ring.offer) this.#rest();
+  }
+
+  /** Nobody is sent to who is in peace, so they cannot be ready in it. */
+  async #endPeace() {
+    if (await this.#peace.end()) await this.#switchReady();
+  }
+
+  #inPeace() {
+    if (this.#readiness.wanted) this.#readiness.set(false);
+    if (["rest", "ready", "standby"].includes(this.#page.state)) this.#rest();
   }
 
   /** Asks for the microphone now, not while somebody waits; it is let go at once. */
@@ -123,10 +153,12 @@ class VolunteerPage {
   /** Nothing rings and nobody talks: shows the switch, with words for what was before, or for what is. */
   #rest(words = null) {
     clearTimeout(this.#thanksTimer);
+    this.#standby.stop();
     const ready = this.#readiness.wanted;
     document.getElementById("ready").setAttribute("aria-checked", String(ready));
     this.#page.stayAwake(ready);
-    this.#page.enter(ready ? "ready" : "rest", words ?? say(ready ? "ready_on" : "ready_off"));
+    const usual = this.#peace.isOn && !ready ? this.#peace.words : say(ready ? "ready_on" : "ready_off");
+    this.#page.enter(ready ? "ready" : "rest", words ?? usual);
     this.#memberships.offer();
   }
 
@@ -149,17 +181,30 @@ class VolunteerPage {
     if (this.#wish?.type === "answer") return;
     if (offer) this.#offered(offer);
     else if (gone) this.#rest(say("withdrawn_request_ended"));
-    else if (!["ended", "rest", "ready"].includes(this.#page.state)) this.#rest();
+    else if (!AT_REST.includes(this.#page.state)) this.#rest();
   }
 
-  #offered(offer) {
+  /** `words`: what it comes with, should it come in place of another. */
+  #offered(offer, words = null) {
+    const answering = this.#answering.offer;
+    if (answering && !isSameOffer(offer, answering)) this.#missed = { offer, at: performance.now() }; // rings should we be too late
     if (this.#isBusy() || (this.#ring.offer && isSameOffer(offer, this.#ring.offer))) return;
     clearTimeout(this.#thanksTimer);
-    this.#ring.start(offer);
+    this.#standby.stop();
+    this.#ring.start(offer, words);
+  }
+
+  /** The offer that came while another was being answered, should it be open still. */
+  #takeMissed() {
+    const { offer, at } = this.#missed ?? {};
+    this.#missed = null;
+    const leftMs = offer ? offer.expires_in_ms - (performance.now() - at) : 0;
+    return leftMs > 0 ? { ...offer, expires_in_ms: leftMs } : null;
   }
 
   /** What was replayed may only give better words to a ring that is over already. */
   #withdrawn({ request_id, epoch, reason }, replayed) {
+    if (isSameOffer({ request_id, epoch }, this.#missed?.offer)) this.#missed = null;
     const words = say(hasWord(`withdrawn_${reason}`) ? `withdrawn_${reason}` : "withdrawn_request_ended");
     const rings = this.#ring.offer && isSameOffer({ request_id, epoch }, this.#ring.offer);
     if (rings && !replayed) {
@@ -172,16 +217,34 @@ class VolunteerPage {
     if (!offer || this.#isBusy()) return;
     this.#ring.end();
     this.#page.sounds.unlock().catch(() => {});
+    this.#missed = null;
     this.#page.enter("connecting", say("answering"));
-    const { call, words, next } = await this.#answering.accept(offer);
+    const { call, ...instead } = await this.#answering.accept(offer);
     if (call) this.#calls.take(call);
-    else if (!this.#calls.current) this.#notAnswered(words, next); // else the socket told us, only the reply was lost
+    else if (!this.#calls.current) this.#notAnswered(instead); // else the socket told us, only the reply was lost
   }
 
-  #notAnswered(words, next) {
+  /** Somebody who wanted to help: another person, else a moment's patience, else thanks. Said once. */
+  #notAnswered({ second, words, next, standbyUntil }) {
     this.#media.close();
-    this.#rest(words);
-    if (next) this.#offered(next);
+    const offer = next ?? this.#takeMissed();
+    if (standbyUntil) this.#standby.hear(standbyUntil);
+    if (offer) this.#offered(offer, second ? say(offer.mode === "video" ? "another" : "another_voice") : null);
+    else if (!this.#standBy()) this.#rest(words);
+  }
+
+  /** By socket, perhaps before the reply to our answer, perhaps instead of it. */
+  #secondBest(until) {
+    this.#standby.hear(until);
+    if (!this.#isBusy() && !this.#ring.offer && ["rest", "ready", "loading"].includes(this.#page.state)) this.#standBy();
+  }
+
+  /** Gives whether there is something to stay for. */
+  #standBy() {
+    if (!this.#standby.begin()) return false;
+    this.#page.stayAwake(true);
+    this.#page.enter("standby", say("standby"));
+    return true;
   }
 
   #decline(offer = this.#ring.offer) {
@@ -239,6 +302,8 @@ class VolunteerPage {
 
   #begun(call) {
     this.#answering.offer = null;
+    this.#missed = null;
+    this.#standby.stop();
     this.#ring.end();
     ringOver(call.view); // it may ring in a notification only
     this.#lastCallId = call.id;
@@ -328,6 +393,8 @@ class VolunteerPage {
 
   #reset() {
     this.#readiness.forget();
+    this.#peace.forget();
+    this.#standby.stop();
     this.#memberships.forget();
     this.#socket.stop();
     this.#ring.stop();

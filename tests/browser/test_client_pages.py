@@ -394,7 +394,7 @@ class TestVolunteer:
         await socket.say("offer", {"offer": offer()})
         await page.click("#answer")
         await is_in(page, "ready")
-        await says(page, "Someone else was a moment faster. Thank you for being there.")
+        await says(page, "Thank you! Someone else answered.")
         assert scripted.asked(*ACCEPT)[0].body == {"epoch": 1}
 
     async def test_not_now_declines(self, volunteer: tuple[Page, ScriptedSocket], scripted: ScriptedServer) -> None:
@@ -434,7 +434,7 @@ class TestVolunteer:
         await expect(page.locator("#hours-saved")).to_have_text("Hours saved.")
         [saved] = scripted.asked("PUT", "/v1/me/availability")
         days = {"days": [1, 2, 3, 4, 5, 6], "from": "08:00", "to": "24:00"}
-        assert saved.body == {"weekly": [days], "paused": False}
+        assert saved.body == {"weekly": [days], "paused": False, "paused_until": None}
         await page.select_option("#add-language", "fo")
         await page.get_by_role("button", name="Add", exact=True).click()
         await expect(page.locator("#languages")).to_contain_text("Faroese")

@@ -55,6 +55,7 @@ def push(
 
 
 RING, WITHDRAW, MISSED = WakeType.RING, WakeType.WITHDRAW, WakeType.MISSED
+FREE = WakeType.SOMEONE_FREE
 
 
 def devices_told(page: Page) -> asyncio.Queue[Request]:
@@ -375,6 +376,13 @@ class TestPressing:
         await vera.is_in("ready")
         assert await query(place, "SELECT outcome FROM offers") == "declined"
         await vera_s_browser.says(push(RING, request_id), "missed title")
+
+    async def test_word_that_someone_is_free_opens_the_page_of_who_asked(
+        self, vera: Person, vera_s_browser: Browser
+    ) -> None:
+        shown = await vera_s_browser.deliver(push(FREE))
+        assert (shown["title"], shown["silent"], shown["labels"]) == ("someone_free title", False, [])
+        assert await vera_s_browser.click() == [f"/requester#free={REQUEST}.1"]
 
     async def test_a_ring_that_ends_on_the_page_ends_in_the_notification(
         self, place: Installation, people: Street, url: str, vera: Person, vera_s_browser: Browser

@@ -11,14 +11,17 @@ export class Answering {
     this.#api = api;
   }
 
-  /** Gives `{call}`; or true words, as being second is thanks and not failure, and perhaps the `next` offer. */
+  /**
+   * Gives `{call}`; or `{second, words, next, standbyUntil}`: whether somebody else was faster, which is thanks and no
+   * failure, true words, and perhaps the next offer, or until when to stay in case their call fails.
+   */
   async accept(offer) {
     this.offer = offer;
     try {
       const { request_id: id, epoch } = offer;
       return await this.#api.post(`/v1/requests/${id}/accept`, { epoch }, { repeatable: true });
     } catch (error) {
-      return { words: whyNot(error), next: error instanceof ApiError ? error.details.offer : null };
+      return notWon(error);
     } finally {
       if (this.offer === offer) this.offer = null;
     }
@@ -48,8 +51,9 @@ export function isSameOffer(one, other) {
   return one?.request_id === other?.request_id && one?.epoch === other?.epoch;
 }
 
-function whyNot(error) {
-  if (error instanceof NetworkError) return say("no_server");
-  const key = `not_answered_${error.code ?? ""}`;
-  return say(hasWord(key) ? key : "not_answered_offer_over");
+function notWon(error) {
+  if (!(error instanceof ApiError)) return { words: say(error instanceof NetworkError ? "no_server" : "not_done") };
+  const { code, details } = error;
+  const words = say(hasWord(`not_answered_${code}`) ? `not_answered_${code}` : "not_answered_offer_over");
+  return { second: code === "answered_elsewhere", words, next: details.offer, standbyUntil: details.standby_until };
 }

@@ -1,5 +1,5 @@
 /**
- * The weekly hours in which a volunteer may be woken: rows of days with a beginning and an end, and a pause for all.
+ * The weekly hours in which a volunteer may be woken: rows of days with a beginning and an end.
  *
  * An end at 00:00 is the end of that day (24:00 for the server); an end before the beginning runs over midnight.
  */
@@ -10,14 +10,13 @@ const USUAL = { days: [1, 2, 3, 4, 5, 6, 7], from: "08:00", to: "21:00" };
 
 export class HoursEditor {
   #page;
-  #api;
+  #availability;
   #rows = document.getElementById("hours");
-  #paused = document.getElementById("paused");
   #saved = document.getElementById("hours-saved");
 
-  constructor(page, api) {
+  constructor(page, availability) {
     this.#page = page;
-    this.#api = api;
+    this.#availability = availability;
     document.getElementById("add-hours").addEventListener("click", () => {
       const row = this.#row(USUAL);
       this.#rows.append(row);
@@ -33,9 +32,8 @@ export class HoursEditor {
   async load(timeZone) {
     document.getElementById("time-zone").textContent = say("time_zone", { zone: timeZone });
     try {
-      const { weekly, paused } = await this.#api.get("/v1/me/availability");
-      this.#rows.replaceChildren(...weekly.map((hours) => this.#row(hours)));
-      this.#paused.checked = paused === true;
+      await this.#availability.load();
+      this.#rows.replaceChildren(...this.#availability.weekly.map((hours) => this.#row(hours)));
     } catch {
       this.#show(say("hours_not_loaded"));
     }
@@ -44,7 +42,7 @@ export class HoursEditor {
   async #save() {
     const weekly = Array.from(this.#rows.children, read).filter((hours) => hours.days.length);
     try {
-      await this.#api.put("/v1/me/availability", { weekly, paused: this.#paused.checked });
+      await this.#availability.setWeekly(weekly);
       this.#show(say("hours_saved"));
       this.#page.speak(say("hours_saved"));
     } catch (error) {

@@ -25,8 +25,8 @@ export class Ring extends Emitter {
     this.#page = page;
   }
 
-  /** Rings until `stop`, or until the offer's own end by this device's steady clock. */
-  start(offer) {
+  /** Rings until `stop`, or until the offer's own end by this device's steady clock. `words`: if not the usual ones. */
+  start(offer, words = null) {
     this.stop();
     this.offer = this.#last = offer;
     this.#until = performance.now() + offer.expires_in_ms;
@@ -35,7 +35,8 @@ export class Ring extends Emitter {
     this.#language.textContent = say("call_language", { language });
     this.#timer = setInterval(() => this.#tick(), 250);
     this.#tick();
-    this.#page.enter("ringing", say(offer.mode === "video" ? "incoming" : "incoming_voice", { language }), { urgent: true });
+    const usual = say(offer.mode === "video" ? "incoming" : "incoming_voice", { language });
+    this.#page.enter("ringing", words ? `${words} ${say("call_language", { language })}.` : usual, { urgent: true });
     this.#page.sounds.repeat("ring", RING_EVERY_MS);
   }
 
