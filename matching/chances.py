@@ -30,7 +30,8 @@ class AnswerDelay:
         """Which part of the answers has come by then, 0 to 1."""
         if seconds <= 0:
             return 0.0
-        return 0.5 * math.erfc(-math.log(seconds / self.median_s) / (self.sigma * math.sqrt(2)))
+        late = math.log(seconds) - math.log(self.median_s)
+        return 0.5 * math.erfc(-late / (self.sigma * math.sqrt(2)))
 
 
 @dataclass(frozen=True, slots=True)
