@@ -18,7 +18,7 @@ LOOK_EVERY_S = 0.25
 LOOKS_AT_ONCE = 8
 LOOKS_PER_ROUND = 64
 SWEEP_EVERY_S = 0.5
-SWEEP_PEOPLE = 1000
+SWEEP_PEOPLE = 500
 WOKEN_SERVED = 8
 """So many of the people a sweep woke are at once matched with what waits for them; the next looks find the others."""
 SIGHTINGS_EVERY_S = 2.0

@@ -10,8 +10,9 @@ from uuid import UUID
 
 import asyncpg
 
+from infra.postgres.edges import EdgeCache
 from infra.postgres.queries import queries
-from matching.availability import is_open, next_window, weekly_windows
+from matching.availability import is_open, weekly_windows
 from matching.model import Listing, Tier
 
 FOR_EVER = datetime.max.year
@@ -20,6 +21,7 @@ WANTED_OF = 2_000
 """So many requests tell which languages are wanted, and ..."""
 WANTED_MAX = 8
 """... at most so many go first together: the more they are, the longer all of them take."""
+_TIERS = {tier.value: tier for tier in Tier}
 _SQL = queries("listings")
 
 
@@ -30,10 +32,12 @@ class PostgresListings:
         """`fresh`: a ready session counts as hot while it was seen within this time."""
         self._pool = pool
         self._fresh = fresh
+        self._edges = EdgeCache()
 
     async def of(self, people: Collection[UUID]) -> list[Listing]:
         now = await self._pool.fetchval(_SQL["clock"])
-        return [_listing(row, now) for row in await self._pool.fetch(_SQL["of"], list(people), self._fresh)]
+        rows = await self._pool.fetch(_SQL["of"], list(people), self._fresh)
+        return [_listing(row, now, self._edges) for row in rows]
 
     async def page(
         self, after: UUID | None, limit: int, *, speaking: Collection[str] | None = None, besides: Collection[str] = ()
@@ -44,7 +48,7 @@ class PostgresListings:
         now = await self._pool.fetchval(_SQL["clock"])
         spoken = None if speaking is None else list(speaking)
         rows = await self._pool.fetch(_SQL["page"], after, limit, self._fresh, spoken, list(besides))
-        listings = [_listing(row, now) for row in rows if row["id"] is not None]
+        listings = [_listing(row, now, self._edges) for row in rows if row["id"] is not None]
         return listings, rows[0]["last_id"] if rows[0]["people"] == limit else None
 
     async def wanted(self) -> list[list[str]]:
@@ -53,17 +57,18 @@ class PostgresListings:
         return [group["languages"][:WANTED_MAX] for group in groups]
 
 
-def _listing(row: asyncpg.Record, now: datetime) -> Listing:
-    opens_at, closes_at = _edges(row, now)
+def _listing(row: asyncpg.Record, now: datetime, edges: EdgeCache) -> Listing:
+    opens_at, closes_at = edges.of(row["weekly"], row["time_zone"], now)
+    asked = row["last_asked_at"]
     return Listing(
-        person_id=row["id"],
-        languages=tuple(row["index_languages"]),
-        tier=Tier(row["tier"]),
-        opens_at=opens_at,
-        closes_at=closes_at,
-        not_before=_not_before(row, now),
-        last_asked_at=row["last_asked_at"].timestamp() if row["last_asked_at"] else random.random(),
-        newcomer=row["connected_at"] is None,
+        row["id"],
+        tuple(row["index_languages"]),
+        _TIERS[row["tier"]],
+        opens_at,
+        closes_at,
+        _not_before(row, now),
+        random.random() if asked is None else asked.timestamp(),
+        row["connected_at"] is None,
     )
 
 
@@ -75,27 +80,18 @@ def may_be_woken(row: asyncpg.Record, now: datetime) -> bool:
         return False
 
 
-def _edges(row: asyncpg.Record, now: datetime) -> tuple[float | None, float | None]:
-    try:
-        window = next_window(weekly_windows(row["weekly"] or []), row["time_zone"], now)
-    except ValueError:
-        # A zone that no longer exists must not keep everybody else out of the index.
-        return None, None
-    if window is None:
-        return None, None
-    opens, closes = window
-    return opens.timestamp(), closes.timestamp() if closes is not None else None
-
-
 def _not_before(row: asyncpg.Record, now: datetime) -> float:
     if row["paused"] and row["paused_until"] is None:
         return math.inf
-    moments = [row["paused_until"], row["not_before"]]
-    if row["tier"] != Tier.HOT:  # rung often enough this week; who says they are ready is asked all the same
-        moments.append(row["week_full_until"])
-    if row["busy_until"] is not None:
+    # Rung often enough this week: who says they are ready is asked all the same.
+    week_full_until = None if row["tier"] == Tier.HOT else row["week_full_until"]
+    busy_until = row["busy_until"]
+    if busy_until is not None and busy_until.year >= FOR_EVER:
         # A call has no end yet ("infinity" reads as the last year). Its end frees the person; should that word be
         # lost, they still come back some time and are looked at again.
-        in_call = row["busy_until"].year >= FOR_EVER
-        moments.append(now + RETURN_FROM_CALL if in_call else row["busy_until"])
-    return max((moment.timestamp() for moment in moments if moment is not None), default=0.0)
+        busy_until = now + RETURN_FROM_CALL
+    latest = 0.0
+    for moment in (row["paused_until"], row["not_before"], week_full_until, busy_until):
+        if moment is not None:
+            latest = max(latest, moment.timestamp())
+    return latest

@@ -24,8 +24,8 @@ DEADLINE_S = 1.5
 """How long any one step may take before the caller is better served by Postgres."""
 CHUNK = 100
 """People per function call."""
-TOGETHER = 250
-"""People on their way at once: while a server works on them, some 3 ms, nobody else is answered."""
+TOGETHER = 100
+"""People on their way at once: while a server works on them, some 2 ms, nobody else is answered."""
 STALE_AGAIN_S = 10.0
 """After this long without new edges a person whose window ended is reported again."""
 

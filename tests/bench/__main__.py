@@ -1,20 +1,25 @@
 """`make bench`: measures this machine and prints each figure beside what something bare does in the same run.
 
-    python -m tests.bench [name ...]     of: index lifecycles relaying first_frame pushing
+    python -m tests.bench [name ...]     of: index matching lifecycles relaying first_frame pushing
+
+`matching` fills the index with `--volunteers` people (10,000,000 take some minutes and 3 GB), and refills it from a
+database with `--in-postgres` people.
 
 Figures are also kept in `.eyeline/bench.json`: {name: {"value", "unit", "beside", "ratio"}}.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.bench import first_frame, index, lifecycles, pushing, relaying
+from tests.bench import first_frame, index, lifecycles, matching, pushing, relaying
 from tests.bench.figures import Figure, keep, table
 from tests.bench.stage import durable_engines
 from tests.support.engines import Engines
@@ -26,7 +31,8 @@ async def _index(engines: Engines) -> dict[str, Figure]:
     return await index.run(await engines.empty_valkey())
 
 
-BENCHES: dict[str, Callable[[Engines], Coroutine[Any, Any, dict[str, Figure]]]] = {
+Bench = Callable[[Engines], Coroutine[Any, Any, dict[str, Figure]]]
+BENCHES: dict[str, Bench] = {
     "index": _index,
     "lifecycles": lifecycles.run,
     "relaying": relaying.run,
@@ -35,19 +41,27 @@ BENCHES: dict[str, Callable[[Engines], Coroutine[Any, Any, dict[str, Figure]]]] 
 }
 
 
-def main(names: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Run the named benches, or all."""
-    unknown = [name for name in names if name not in BENCHES]
+    parser = argparse.ArgumentParser(prog="eyeline bench")
+    parser.add_argument("names", nargs="*", metavar="name")
+    parser.add_argument("--volunteers", type=int, default=1_000_000, help="people in the index, for `matching`")
+    parser.add_argument("--in-postgres", type=int, default=200_000, help="people it is rebuilt from, for `matching`")
+    options = parser.parse_args(arguments)
+    names: list[str] = options.names
+    sizes = {"volunteers": options.volunteers, "in_postgres": options.in_postgres}
+    benches: dict[str, Bench] = {**BENCHES, "matching": partial(matching.run, **sizes)}
+    unknown = [name for name in names if name not in benches]
     if unknown:
-        print(f"no bench is called {unknown[0]}; there are: {' '.join(BENCHES)}", file=sys.stderr)
+        print(f"no bench is called {unknown[0]}; there are: {' '.join(benches)}", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as folder:
         engines = durable_engines(Path(folder))
         try:
             engines.start()
-            for name in names or BENCHES:
+            for name in names or benches:
                 print(f"measuring {name} ...", flush=True)
-                figures = asyncio.run(BENCHES[name](engines))
+                figures = asyncio.run(benches[name](engines))
                 keep(figures, KEPT_IN)
                 print(table(figures), flush=True)
         finally:

@@ -2,7 +2,7 @@
 
 -- name: of
 SELECT u.id, u.index_languages, u.time_zone, u.last_asked_at, u.not_before, u.week_full_until, u.connected_at,
-       a.weekly, coalesce(a.paused, false) AS paused, a.paused_until, b.until AS busy_until,
+       a.weekly::text, coalesce(a.paused, false) AS paused, a.paused_until, b.until AS busy_until,
        t.tier
 FROM users u CROSS JOIN LATERAL (SELECT eyeline_tier(u.id, $2) AS tier) t LEFT JOIN availability a ON a.user_id = u.id
      LEFT JOIN busy b ON b.person_id = u.id AND b.until > eyeline_now()
@@ -10,21 +10,37 @@ WHERE u.id = ANY ($1::uuid[]) AND u.role = 'volunteer' AND u.status = 'active' A
   AND t.tier IS NOT NULL
 
 -- name: page
--- Of a bounded number of people those who speak what is wanted; in any case one row, with how far it came.
-WITH these AS MATERIALIZED (
-    SELECT * FROM users
+-- Of a bounded number of people those who speak what is wanted; in any case one row, with how far it came. The tier is
+-- that of eyeline_tier, found for all at once.
+WITH moment AS MATERIALIZED (
+    SELECT eyeline_now() AS now
+), these AS MATERIALIZED (
+    SELECT id, index_languages, time_zone, last_asked_at, not_before, week_full_until, connected_at, hot_until
+    FROM users
     WHERE role = 'volunteer' AND status = 'active' AND index_languages <> '{}' AND ($1::uuid IS NULL OR id > $1)
     ORDER BY id LIMIT $2
+), wanted AS MATERIALIZED (
+    SELECT * FROM these WHERE ($4::text[] IS NULL OR index_languages && $4) AND NOT index_languages && $5
+), there AS (
+    SELECT s.user_id AS id, bool_or(s.ready) AS ready, bool_or(s.owner_epoch > 0) AS open
+    FROM moment CROSS JOIN wanted u JOIN sessions s ON s.user_id = u.id
+    WHERE s.ended_at IS NULL AND s.seen_at > now - $3::interval GROUP BY 1
+), woken AS (
+    SELECT p.user_id AS id, max(d.seen_at) AS seen_at
+    FROM moment CROSS JOIN wanted u JOIN push_values p ON p.user_id = u.id JOIN devices d USING (user_id, device_id)
+    WHERE p.kind IN ('fcm', 'webpush') AND coalesce(p.quarantined_until <= now, true) GROUP BY 1
+), listed AS (
+    SELECT u.*, a.weekly::text, coalesce(a.paused, false) AS paused, a.paused_until, b.until AS busy_until,
+           CASE WHEN there.ready OR there.open AND u.hot_until > now THEN 'hot'
+                WHEN there.open OR woken.seen_at > now - interval '30 days' THEN 'cold'
+                WHEN woken.seen_at IS NOT NULL THEN 'idle' END AS tier
+    FROM moment CROSS JOIN wanted u LEFT JOIN there USING (id) LEFT JOIN woken USING (id)
+         LEFT JOIN availability a ON a.user_id = u.id LEFT JOIN busy b ON b.person_id = u.id AND b.until > now
 )
-SELECT came.*, u.id, u.index_languages, u.time_zone, u.last_asked_at, u.not_before, u.week_full_until, u.connected_at,
-       a.weekly, coalesce(a.paused, false) AS paused, a.paused_until, b.until AS busy_until,
-       t.tier
+SELECT came.*, l.*
 FROM (SELECT count(*) AS people, (array_agg(id ORDER BY id DESC))[1] AS last_id FROM these) came
-     LEFT JOIN (these u CROSS JOIN LATERAL (SELECT eyeline_tier(u.id, $3) AS tier) t
-                LEFT JOIN availability a ON a.user_id = u.id
-                LEFT JOIN busy b ON b.person_id = u.id AND b.until > eyeline_now())
-     ON ($4::text[] IS NULL OR u.index_languages && $4) AND NOT u.index_languages && $5 AND t.tier IS NOT NULL
-ORDER BY u.id
+     LEFT JOIN listed l ON l.tier IS NOT NULL
+ORDER BY l.id
 
 -- name: wanted
 -- What requests wait for now, and what was asked for lately, each by how much.

@@ -3,10 +3,15 @@
 --
 -- A person is in every ready set of their tier and languages, or in wake, never in both. People in ready who are not hot and whose
 -- window ends are also in close.
+--
+-- Every call of a command costs more than what it does, so functions gather what they change and do it at once.
 
 local INDEX_TIERS = { h = 'hot', c = 'cold', i = 'idle' }
 local INDEX_HEAD_START_S = 259200 -- matching/turns.py NEWCOMER_HEAD_START_S
 local INDEX_LAYOUT = '>c1dddd'
+local INDEX_ARGS_MAX = 4000
+
+-- -- people
 
 -- A person from their record. Layout: infra/valkey/index.py `pack`; missing moments are +inf.
 local function index_unpack(packed)
@@ -24,29 +29,20 @@ local function index_unpack(packed)
   }
 end
 
--- The person of this id, or nil.
-local function index_read(prefix, id)
-  local packed = redis.call('HGET', prefix .. 'people', id)
-  return packed and index_unpack(packed) or nil
+local function index_pack(person)
+  return struct.pack(INDEX_LAYOUT, person.letter, person.opens_at, person.closes_at, person.not_before,
+    person.last_asked_at) .. person.languages
 end
 
-local function index_write(prefix, id, person)
-  redis.call('HSET', prefix .. 'people', id, struct.pack(INDEX_LAYOUT, person.letter, person.opens_at, person.closes_at,
-    person.not_before, person.last_asked_at) .. person.languages)
-end
-
-local function index_ready_key(prefix, tier, language)
-  return prefix .. 'ready:' .. tier .. ':' .. language
-end
-
--- Everything but the generation.
-local function index_empty(prefix)
-  for _, language in ipairs(redis.call('SMEMBERS', prefix .. 'languages')) do
-    for _, tier in pairs(INDEX_TIERS) do
-      redis.call('UNLINK', index_ready_key(prefix, tier, language))
+-- The people of these ids, in order; false for those who are not known.
+local function index_read(prefix, ids)
+  local people = {}
+  if #ids > 0 then
+    for place, packed in ipairs(redis.call('HMGET', prefix .. 'people', unpack(ids))) do
+      people[place] = packed and index_unpack(packed)
     end
   end
-  redis.call('UNLINK', prefix .. 'wake', prefix .. 'close', prefix .. 'people', prefix .. 'languages')
+  return people
 end
 
 -- What ready sets are sorted by (matching/turns.py).
@@ -70,103 +66,174 @@ local function index_window_over(person, now)
   return person.tier ~= 'hot' and now >= person.closes_at
 end
 
-local function index_has_close(person)
-  return person.tier ~= 'hot' and person.closes_at < math.huge
-end
-
-local function index_out_of_ready(prefix, id, person)
-  for language in string.gmatch(person.languages, '[^,]+') do
-    redis.call('ZREM', index_ready_key(prefix, person.tier, language), id)
-  end
-  if index_has_close(person) then
-    redis.call('ZREM', prefix .. 'close', id)
-  end
-end
-
--- Into ready, at the place of their turn.
-local function index_into_ready(prefix, id, person)
-  for language in string.gmatch(person.languages, '[^,]+') do
-    redis.call('ZADD', index_ready_key(prefix, person.tier, language), index_turn(person), id)
-  end
-  if index_has_close(person) then
-    redis.call('ZADD', prefix .. 'close', person.closes_at, id)
-  end
-end
-
--- Out of ready, into wake at the given moment.
-local function index_shelve(prefix, id, person, moment)
-  -- Whoever was in wake before is not in ready.
-  if redis.call('ZADD', prefix .. 'wake', moment, id) == 1 then
-    index_out_of_ready(prefix, id, person)
-  end
-end
-
 -- Whether they belong into ready at `now`.
 local function index_may_be_asked(person, now)
   return index_ready_at(person) <= now and not index_window_over(person, now)
 end
 
--- Into ready if they may be asked at `now`, else into wake at the moment they may. True when into ready.
-local function index_place(prefix, id, person, now)
-  if not index_may_be_asked(person, now) then
-    index_shelve(prefix, id, person, index_ready_at(person))
-    return false
+local function index_has_close(person)
+  return person.tier ~= 'hot' and person.closes_at < math.huge
+end
+
+local function index_ready_key(prefix, tier, language)
+  return prefix .. 'ready:' .. tier .. ':' .. language
+end
+
+-- -- changes, gathered by key and done at once: what is removed, then what is added
+
+local function index_changes()
+  return { removed = {}, added = {}, records = {} }
+end
+
+local function index_remember(groups, key)
+  local group = groups[key]
+  if not group then
+    group = {}
+    groups[key] = group
   end
-  redis.call('ZREM', prefix .. 'wake', id)
-  index_into_ready(prefix, id, person)
-  return true
+  return group
 end
 
--- Out of ready until the lease is over.
-local function index_lease(prefix, id, person, lease_until)
-  person.not_before = lease_until
-  index_write(prefix, id, person)
-  index_shelve(prefix, id, person, index_ready_at(person))
+local function index_removes(changes, key, id)
+  local group = index_remember(changes.removed, key)
+  group[#group + 1] = id
 end
 
--- What a draw tells of a person: id and turn.
-local function index_told(id, person)
-  return id .. struct.pack('>d', index_turn(person))
+local function index_adds(changes, key, score, id)
+  local group = index_remember(changes.added, key)
+  local size = #group
+  group[size + 1], group[size + 2] = score, id
 end
+
+local function index_writes(changes, id, packed)
+  local records, size = changes.records, #changes.records
+  records[size + 1], records[size + 2] = id, packed
+end
+
+local function index_out_of_ready(changes, prefix, id, person)
+  for language in string.gmatch(person.languages, '[^,]+') do
+    index_removes(changes, index_ready_key(prefix, person.tier, language), id)
+  end
+  if index_has_close(person) then
+    index_removes(changes, prefix .. 'close', id)
+  end
+end
+
+-- Into ready, at the place of their turn.
+local function index_into_ready(changes, prefix, id, person)
+  for language in string.gmatch(person.languages, '[^,]+') do
+    index_adds(changes, index_ready_key(prefix, person.tier, language), index_turn(person), id)
+  end
+  if index_has_close(person) then
+    index_adds(changes, prefix .. 'close', person.closes_at, id)
+  end
+end
+
+-- Out of ready, into wake at the given moment.
+local function index_shelve(changes, prefix, id, person, moment)
+  index_out_of_ready(changes, prefix, id, person)
+  index_adds(changes, prefix .. 'wake', moment, id)
+end
+
+local function index_do(command, key, args)
+  for at = 1, #args, INDEX_ARGS_MAX do
+    redis.call(command, key, unpack(args, at, math.min(at + INDEX_ARGS_MAX - 1, #args)))
+  end
+end
+
+local function index_apply(changes, prefix)
+  index_do('HSET', prefix .. 'people', changes.records)
+  for key, args in pairs(changes.removed) do
+    index_do('ZREM', key, args)
+  end
+  for key, args in pairs(changes.added) do
+    index_do('ZADD', key, args)
+  end
+end
+
+-- People kept away until a moment of their own; those who were in ready leave it.
+local function index_keep_away(prefix, ids, people)
+  local changes, known = index_changes(), {}
+  for place, person in ipairs(people) do
+    if person then
+      index_writes(changes, ids[place], index_pack(person))
+      index_adds(changes, prefix .. 'wake', index_ready_at(person), ids[place])
+      known[#known + 1] = place
+    end
+  end
+  if #known == 0 then
+    return 0
+  end
+  -- Mostly they are in wake already: then there is nothing to remove.
+  if redis.call('ZADD', prefix .. 'wake', unpack(changes.added[prefix .. 'wake'])) > 0 then
+    for _, place in ipairs(known) do
+      index_out_of_ready(changes, prefix, ids[place], people[place])
+    end
+  end
+  changes.added = {}
+  index_apply(changes, prefix)
+  return #known
+end
+
+-- -- going through a ready set
 
 -- Up to `wanted` people from the head of a ready set who may be asked, but for the excluded (16-byte ids, one after the
--- other). `pick` sees each, and says whether it took them out of the set. Whoever does not belong there is put away. Also
--- gives 1 if `slack` more entries than were wanted or excluded had been looked at before the set's end, else 0.
-local function index_walk(prefix, tier, language, now, wanted, excluded_ids, slack, pick)
+-- other): their ids, and who they are. Whoever does not belong into the set is put away with `changes`. Also gives 1 if
+-- `slack` more entries than were wanted or excluded were looked at before the set's end, else 0.
+local function index_walk(changes, prefix, tier, language, now, wanted, excluded_ids, slack)
   local excluded, excluded_count = {}, 0
   for at = 1, #excluded_ids, 16 do
     excluded[string.sub(excluded_ids, at, at + 15)] = true
     excluded_count = excluded_count + 1
   end
-  local ready, budget, passed, picked = index_ready_key(prefix, tier, language), wanted + excluded_count + slack, 0, {}
-  while #picked < wanted and budget > 0 do
-    -- Whoever is taken leaves the set, so that the next page begins right after those passed.
-    local page = redis.call('ZRANGE', ready, passed, passed + math.min(budget, wanted - #picked + 8) - 1)
+  local ready, budget, from, ids, people = index_ready_key(prefix, tier, language), wanted + excluded_count + slack, 0, {}, {}
+  while #ids < wanted and budget > 0 do
+    local page = redis.call('ZRANGE', ready, from, from + math.min(budget, wanted - #ids + 4) - 1)
     if #page == 0 then
-      return picked, 0
+      return ids, people, 0
     end
-    budget = budget - #page
+    from, budget = from + #page, budget - #page
+    local candidates = {}
     for _, id in ipairs(page) do
-      if #picked == wanted then
+      if not excluded[id] then
+        candidates[#candidates + 1] = id
+      end
+    end
+    for place, person in ipairs(index_read(prefix, candidates)) do
+      local id = candidates[place]
+      if #ids == wanted then
         break
-      elseif excluded[id] then
-        passed = passed + 1
+      elseif not person or person.tier ~= tier or not index_speaks(person, language) then
+        index_removes(changes, ready, id) -- what the record does not say is not so
+      elseif index_window_over(person, now) then
+        index_shelve(changes, prefix, id, person, now) -- the next sweep tells that new edges are needed
       else
-        local person = index_read(prefix, id)
-        if not person or person.tier ~= tier or not index_speaks(person, language) then
-          redis.call('ZREM', ready, id) -- what the record does not say is not so
-        elseif index_window_over(person, now) then
-          index_shelve(prefix, id, person, now) -- the next sweep tells that new edges are needed
-        else
-          picked[#picked + 1] = index_told(id, person)
-          if not pick(id, person) then
-            passed = passed + 1
-          end
-        end
+        ids[#ids + 1], people[#people + 1] = id, person
       end
     end
   end
-  return picked, #picked < wanted and 1 or 0
+  return ids, people, #ids < wanted and 1 or 0
+end
+
+-- What is told of people found: id and turn of each.
+local function index_told(ids, people)
+  local told = {}
+  for place, id in ipairs(ids) do
+    told[place] = id .. struct.pack('>d', index_turn(people[place]))
+  end
+  return told
+end
+
+-- -- the life of the data
+
+-- Everything but the generation.
+local function index_empty(prefix)
+  for _, language in ipairs(redis.call('SMEMBERS', prefix .. 'languages')) do
+    for _, tier in pairs(INDEX_TIERS) do
+      redis.call('UNLINK', index_ready_key(prefix, tier, language))
+    end
+  end
+  redis.call('UNLINK', prefix .. 'wake', prefix .. 'close', prefix .. 'people', prefix .. 'languages')
 end
 
 -- Begin the shard's data anew if what is there is not ours: of a server before a restart or failover, whose age is unknown,

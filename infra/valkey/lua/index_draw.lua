@@ -4,11 +4,18 @@
 -- after the other  ARGV[7] how many more entries may be looked at than are wanted or excluded  ARGV[8] lease_until
 -- Reply: {16-byte id and turn of each, 1 if that bound was met before the set's end else 0}; nil while the index does not
 -- answer for this language
-local prefix, language, tier, now, lease_until = KEYS[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[8])
+local prefix, language, lease_until = KEYS[1], ARGV[2], tonumber(ARGV[8])
 if not generation_answers(prefix, ARGV[1], language) then
   return false
 end
-return { index_walk(prefix, tier, language, now, tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), function(id, person)
-  index_lease(prefix, id, person, lease_until)
-  return true
-end) }
+local changes = index_changes()
+local ids, people, more = index_walk(changes, prefix, ARGV[3], language, tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6],
+  tonumber(ARGV[7]))
+for place, id in ipairs(ids) do
+  local person = people[place]
+  person.not_before = lease_until
+  index_writes(changes, id, index_pack(person))
+  index_shelve(changes, prefix, id, person, index_ready_at(person))
+end
+index_apply(changes, prefix)
+return { index_told(ids, people), more }

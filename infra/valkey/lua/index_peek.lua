@@ -3,11 +3,12 @@
 -- ARGV[1..7] as of index_draw
 -- Reply: {16-byte id and turn of each, 1 if the bound was met before the set's end else 0, people in the set}; nil while
 -- the index does not answer for this language
-local prefix, language, tier, now = KEYS[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local prefix, language, tier = KEYS[1], ARGV[2], ARGV[3]
 if not generation_answers(prefix, ARGV[1], language) then
   return false
 end
-local picked, more = index_walk(prefix, tier, language, now, tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), function()
-  return false
-end)
-return { picked, more, redis.call('ZCARD', index_ready_key(prefix, tier, language)) }
+local changes = index_changes()
+local ids, people, more = index_walk(changes, prefix, tier, language, tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6],
+  tonumber(ARGV[7]))
+index_apply(changes, prefix)
+return { index_told(ids, people), more, redis.call('ZCARD', index_ready_key(prefix, tier, language)) }

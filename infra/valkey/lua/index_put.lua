@@ -1,4 +1,4 @@
--- Insert or replace people.
+-- Insert or replace people, each once.
 -- KEYS[1] prefix of the shard's keys
 -- ARGV[1] shards  ARGV[2] now  ARGV[3] 1 if only those who are not known yet, else 0; then for each person: 16-byte id,
 -- packed record
@@ -7,29 +7,32 @@ local prefix, now, only_new = KEYS[1], tonumber(ARGV[2]), ARGV[3] == '1'
 if not generation_admits(prefix, ARGV[1]) then
   return false
 end
-local people, put, listed = prefix .. 'people', 0, {}
+local ids, languages = {}, {}
 for at = 4, #ARGV, 2 do
-  local id, packed = ARGV[at], ARGV[at + 1]
-  local former = redis.call('HGET', people, id)
+  ids[#ids + 1] = ARGV[at]
+end
+local changes, formers = index_changes(), index_read(prefix, ids)
+for place, former in ipairs(formers) do
+  local id, packed = ids[place], ARGV[3 + 2 * place]
   if not (former and only_new) then
     local person = index_unpack(packed)
-    redis.call('HSET', people, id, packed)
-    put = put + 1
-    if not listed[person.languages] then
-      listed[person.languages] = true
-      for language in string.gmatch(person.languages, '[^,]+') do
-        redis.call('SADD', prefix .. 'languages', language)
-      end
-    end
+    index_writes(changes, id, packed)
+    languages[person.languages] = true
     if former then
-      index_out_of_ready(prefix, id, index_unpack(former))
-      redis.call('ZREM', prefix .. 'wake', id)
+      index_out_of_ready(changes, prefix, id, former)
+      index_removes(changes, prefix .. 'wake', id)
     end
     if index_may_be_asked(person, now) then
-      index_into_ready(prefix, id, person)
+      index_into_ready(changes, prefix, id, person)
     else
-      redis.call('ZADD', prefix .. 'wake', index_ready_at(person), id)
+      index_adds(changes, prefix .. 'wake', index_ready_at(person), id)
     end
   end
 end
-return put
+for several in pairs(languages) do
+  for language in string.gmatch(several, '[^,]+') do
+    redis.call('SADD', prefix .. 'languages', language)
+  end
+end
+index_apply(changes, prefix)
+return #changes.records / 2

@@ -2,14 +2,20 @@
 -- KEYS[1] prefix of the shard's keys
 -- ARGV[1] at  ARGV[2] now  ARGV[3..] 16-byte ids; unknown ones are ignored
 -- Reply: number of people known
-local prefix, free_at, now, known = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), 0
-for at = 3, #ARGV do
-  local person = index_read(prefix, ARGV[at])
+local prefix, free_at, now, ids = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), { unpack(ARGV, 3) }
+local changes = index_changes()
+for place, person in ipairs(index_read(prefix, ids)) do
   if person then
+    local id = ids[place]
     person.not_before = free_at
-    index_write(prefix, ARGV[at], person)
-    index_place(prefix, ARGV[at], person, now)
-    known = known + 1
+    index_writes(changes, id, index_pack(person))
+    if index_may_be_asked(person, now) then
+      index_removes(changes, prefix .. 'wake', id)
+      index_into_ready(changes, prefix, id, person)
+    else
+      index_shelve(changes, prefix, id, person, index_ready_at(person))
+    end
   end
 end
-return known
+index_apply(changes, prefix)
+return #changes.records / 2

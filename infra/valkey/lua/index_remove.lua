@@ -2,13 +2,14 @@
 -- KEYS[1] prefix of the shard's keys
 -- ARGV[1..] 16-byte ids
 -- Reply: number of people forgotten
-local prefix, known = KEYS[1], 0
-for _, id in ipairs(ARGV) do
-  local person = index_read(prefix, id)
+local prefix, changes, known = KEYS[1], index_changes(), {}
+for place, person in ipairs(index_read(prefix, ARGV)) do
+  index_removes(changes, prefix .. 'wake', ARGV[place])
   if person then
-    index_out_of_ready(prefix, id, person)
-    known = known + redis.call('HDEL', prefix .. 'people', id)
+    index_out_of_ready(changes, prefix, ARGV[place], person)
+    known[#known + 1] = ARGV[place]
   end
-  redis.call('ZREM', prefix .. 'wake', id)
 end
-return known
+index_do('HDEL', prefix .. 'people', known)
+index_apply(changes, prefix)
+return #known

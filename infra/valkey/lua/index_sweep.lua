@@ -7,29 +7,33 @@ local prefix, now, limit, again_at = KEYS[1], tonumber(ARGV[2]), tonumber(ARGV[3
 if not generation_answers(prefix, ARGV[1]) then
   return false
 end
-local woken, stale = {}, {}
+local changes, wake, close, woken, stale = index_changes(), prefix .. 'wake', prefix .. 'close', {}, {}
 
-local function report_stale(id, person)
-  index_shelve(prefix, id, person, again_at)
-  stale[#stale + 1] = id
-end
-
-for _, id in ipairs(redis.call('ZRANGE', prefix .. 'wake', '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)) do
-  local person = index_read(prefix, id)
+local due = redis.call('ZRANGE', wake, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
+for place, person in ipairs(index_read(prefix, due)) do
+  local id = due[place]
   if not person then
-    redis.call('ZREM', prefix .. 'wake', id)
-  elseif index_window_over(person, now) and index_ready_at(person) <= now then
-    report_stale(id, person)
-  elseif index_place(prefix, id, person, now) then
+    index_removes(changes, wake, id)
+  elseif index_may_be_asked(person, now) then
+    index_removes(changes, wake, id)
+    index_into_ready(changes, prefix, id, person)
     woken[#woken + 1] = id
+  elseif index_ready_at(person) <= now then
+    index_adds(changes, wake, again_at, id)
+    stale[#stale + 1] = id
+  else
+    index_adds(changes, wake, index_ready_at(person), id)
   end
 end
 
-for _, id in ipairs(redis.call('ZRANGE', prefix .. 'close', '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)) do
-  redis.call('ZREM', prefix .. 'close', id)
-  local person = index_read(prefix, id)
+local over = redis.call('ZRANGE', close, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
+for place, person in ipairs(index_read(prefix, over)) do
+  local id = over[place]
+  index_removes(changes, close, id)
   if person then
-    report_stale(id, person)
+    index_shelve(changes, prefix, id, person, again_at)
+    stale[#stale + 1] = id
   end
 end
+index_apply(changes, prefix)
 return { woken, stale }
