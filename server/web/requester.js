@@ -11,6 +11,7 @@ import { GroupsEditor } from "./lib/groups_editor.js";
 import { LinkWords } from "./lib/link_words.js";
 import { LocalMedia } from "./lib/local_media.js";
 import { Page, show } from "./lib/page.js";
+import { PushSwitch } from "./lib/push_switch.js";
 import { isNewer } from "./lib/request_order.js";
 import { RingWishes } from "./lib/ring_wishes.js";
 import { SamePerson } from "./lib/same_person.js";
@@ -45,6 +46,7 @@ class RequesterPage {
   #whom = new Whom(this.#trusted);
   #groups = new GroupsEditor(this.#page, this.#trusted);
   #callback = new Callback(this.#api, () => this.#socket.serverNow());
+  #push = new PushSwitch(this.#page, this.#account, "tell_push");
   #samePerson = new SamePerson();
   #wishes = new RingWishes();
   #pressedFor = null;
@@ -314,10 +316,15 @@ class RequesterPage {
   async #tellMe() {
     try {
       await this.#callback.wish(this.#like);
-      if (this.#page.state === "nobody") this.#page.enter("callback", say("will_tell")); // else told already
+      if (this.#page.state === "nobody") this.#willTell(); // else told already
     } catch (error) {
       this.#notDone(error);
     }
+  }
+
+  #willTell() {
+    this.#page.enter("callback", say("will_tell"));
+    this.#page.speak(this.#push.hint);
   }
 
   async #tellNot() {
@@ -366,7 +373,7 @@ class RequesterPage {
       const request = await this.#callback.continued();
       if (!request || this.#isOpen()) return;
       this.#offerHelp("try_again", request);
-      if (this.#page.state !== "callback") this.#page.enter("callback", say("will_tell"));
+      if (this.#page.state !== "callback") this.#willTell();
       await this.#callback.wish(request);
     } catch (error) {
       if (error instanceof ApiError && error.status === 404) this.#callback.forget();

@@ -63,12 +63,17 @@ async function laterRing(end) {
 // A click.
 
 async function clicked(action, { rings, type, request_id, epoch }) {
-  if (type === "someone_free") return openPage("/requester", { type: "free", request_id, epoch });
-  const page = (await rung())?.page ?? "/volunteer";
-  if (!rings) await openPage(page);
+  const [usual, wish] = type === "someone_free" ? ["/requester", { type: "free", request_id, epoch }] : ["/volunteer", null];
+  const page = (await pageOf(usual)) ?? usual;
+  if (!rings) await openPage(page, wish);
   else if (action === "not_now") await decline(page, { request_id, epoch });
   else await openPage(page, { type: action === "answer" ? "answer" : "ring", request_id, epoch });
-  return undefined;
+}
+
+/** The page this browser is woken for, if it is the one for this. */
+async function pageOf(path) {
+  const page = (await rung())?.page;
+  return page && new URL(page, self.location.origin).pathname === path ? page : null;
 }
 
 /** An open page does it as if its own button was pressed; with none, or one that is frozen, it is done here. */

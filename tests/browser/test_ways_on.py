@@ -103,6 +103,7 @@ class TestBeingTold:
         await page.keyboard.press("Enter")
         await is_in(page, "callback")
         await speaks(page, "We will tell you when someone is free.")
+        await speaks(page, "Keep this page open to be told.")
         await legible(page)
         assert len(scripted.asked(*WISH)) == 1
         await page.click("#tell-not")

@@ -87,3 +87,41 @@ async def test_not_now_on_a_closed_page_lets_others_be_asked(apps: ClosedApps, p
     await apps.phone("other")
     assert await vera.click("not_now") == []
     assert (await apps.fcm.nth(1)).target == "other"
+
+
+async def test_who_asked_in_vain_is_told_with_the_page_closed(
+    database_url: str, valkey_url: str, tmp_path: Path, browser: Chromium
+) -> None:
+    async with (
+        closed_apps(database_url, valkey_url, tmp_path, REQUEST_DEADLINE_S=1.5) as apps,
+        street(browser) as people,
+    ):
+        profile = await Browser.start(people, apps.node.url)
+        await profile.context.grant_permissions(["notifications", "microphone", "camera"], origin=apps.node.url)
+        made = json.dumps(apps.webpush.subscribe(apps.public_key).json())
+        await profile.context.add_init_script(page_scripts.SUBSCRIBED_AS.replace("SUBSCRIPTION", made))
+        requester = await people.requester(apps.node.url, context=profile.context)
+        await requester.press("help")
+        await requester.is_in("nobody")
+        await requester.press("tell-me")
+        await requester.is_in("callback")
+        await requester.hears("Keep this page open to be told, or switch it on.")
+        await switched_on(requester)
+        await requester.hears("On: you are told here also when this page is closed.")
+        await requester.picture("switched-on")
+        await profile.registration()
+        await requester.page.close()
+        volunteer = await people.volunteer(apps.node.url)
+        push = (await apps.webpush.nth(1)).data
+        assert push is not None
+        assert push["type"] == "someone_free"
+        shown = await profile.deliver(json.dumps(push))
+        assert (shown["silent"], shown["labels"]) == (False, [])
+        [address] = await profile.click()
+        again = await people.opened(apps.node.url + address, "requester", "anna", profile.context)
+        await again.is_in("free")
+        await again.hears("Someone was free a moment ago. Press Ask now.")
+        await again.press("help")
+        await volunteer.is_in("ringing")
+        await volunteer.press("answer")
+        await in_call(again, volunteer)

@@ -1,5 +1,6 @@
 /**
- * The switch "Ring me when this page is closed": asks for the permission, subscribes, and tells the server.
+ * The switch "Ring me when this page is closed" (for who asked: "Tell me also ..."): asks for the permission, subscribes,
+ * and tells the server.
  *
  * It belongs to one sign-in on this browser and goes with it. Once on it is renewed quietly at each start of the page:
  * subscriptions change, and a server that lost the old one would ring nobody.
@@ -8,7 +9,7 @@ import { ApiError } from "./api.js";
 import { ringFor, ringNoMoreFor, rung } from "./kept_sessions.js";
 import { show } from "./page.js";
 import { deviceWith, pushSupport, registerWorker, subscribed, unsubscribe } from "./push.js";
-import { say } from "./words.js";
+import { hasWord, say } from "./words.js";
 
 /** Where there is nothing to switch, only to know. */
 const WORDS_ONLY = new Set(["no_server", "unsupported", "install"]);
@@ -17,6 +18,7 @@ export class PushSwitch {
   #page;
   #api;
   #session;
+  #words;
   #serverKey = null;
   #registration = null;
   #isOn = false;
@@ -24,13 +26,20 @@ export class PushSwitch {
   #button = document.getElementById("push");
   #hint = document.getElementById("push-hint");
 
-  constructor(page, account) {
+  /** `words`: with what the keys of words begin that differ from the volunteer's. */
+  constructor(page, account, words = "push") {
     this.#page = page;
+    this.#words = words;
     this.#api = account.api;
     this.#session = account.session;
     page.onClick("push", () => this.#press());
     account.on("user", () => this.#begin());
     account.on("signed_out", () => this.#end());
+  }
+
+  /** What it says of itself. */
+  get hint() {
+    return this.#hint.textContent;
   }
 
   async #begin() {
@@ -128,7 +137,7 @@ export class PushSwitch {
   #show(state) {
     if (state !== "asking") this.#isOn = state === "on" || state === "not_off";
     this.#button.setAttribute("aria-checked", String(this.#isOn));
-    this.#hint.textContent = say(`push_${state}`);
+    this.#hint.textContent = say(hasWord(`${this.#words}_${state}`) ? `${this.#words}_${state}` : `push_${state}`);
     show("push", !WORDS_ONLY.has(state));
     show("push-hint", true);
   }
