@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from itertools import chain
 from math import inf
@@ -16,18 +16,22 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from infra.embedded.valkey_cluster import EmbeddedCluster
 from infra.memory.index import MemoryIndex
 from infra.valkey.cluster import connect, on_primaries
-from infra.valkey.generation import Generation
+from infra.valkey.generation import Generation, IndexState
 from infra.valkey.index import ValkeyIndex
-from infra.valkey.keys import Shards
+from infra.valkey.keys import Shard, Shards
 from infra.valkey.library import Library
 from matching.model import Listing, Tier
 from matching.ports import IndexUnavailable, Swept, VolunteerIndex
+from tests.support.engines import kill
 
 HOT, COLD = Tier.HOT, Tier.COLD
 SHARDS = 7
 """On a cluster of three, so that some servers have more of them than others."""
+FAILOVER_S = 30.0
+AGAIN_S = 0.05
 
 
 class Index(VolunteerIndex, Protocol):
@@ -415,6 +419,66 @@ class TestCluster(Contract):
     async def subject(self, cluster_url: str) -> AsyncIterator[Subject]:
         async with begun(ValkeySubject(cluster_url, SHARDS)) as subject:
             yield subject
+
+    async def test_a_primary_that_dies_in_the_middle_costs_nobody_their_place(
+        self, cluster_url: str, cluster: EmbeddedCluster
+    ) -> None:
+        """Its replica takes over, what it had is put anew, and then everybody is drawn once."""
+        people = [hot(number, asked=number) for number in range(1, 301)]
+        async with begun(ValkeySubject(cluster_url, SHARDS)) as subject:
+            await subject.index.put(people, 1000)
+            life = await life_of(subject)
+            async with asyncio.timeout(FAILOVER_S), drawn_meanwhile(subject, 1000):
+                kill(cluster.primary_of(Shard(0).prefix.decode()))
+                while await life_of(subject) in (None, life):  # noqa: ASYNC110
+                    await asyncio.sleep(AGAIN_S)
+                await restored(subject, people, 1100)
+            await sweep(subject, 1100, 1000)
+            assert subject.generation.states == dict.fromkeys(Shards(SHARDS).all(), IndexState.COMPLETE)
+            everybody = [await draw(subject, 2000) for _ in range(31)]
+            assert everybody.pop() == []
+            assert sorted(chain.from_iterable(everybody)) == list(range(1, 301))
+            assert await sweep(subject, 2002, 1000) == (list(range(1, 301)), [])
+
+
+async def life_of(subject: ValkeySubject) -> str | None:
+    """None while no shard can be reached."""
+    with suppress(IndexUnavailable):
+        await subject.generation.poll()
+        return subject.generation.current
+    return None
+
+
+@asynccontextmanager
+async def drawn_meanwhile(subject: ValkeySubject, now: float) -> AsyncIterator[None]:
+    """Somebody draws all the time, and gives back whom they got."""
+    over = asyncio.Event()
+
+    async def draw_on() -> None:
+        while not over.is_set():
+            try:
+                drawn = await draw(subject, now, 3)
+                await subject.index.release([person(number) for number in drawn], at=now, now=now)
+            except IndexUnavailable:
+                await asyncio.sleep(AGAIN_S)
+
+    drawing = asyncio.create_task(draw_on())
+    try:
+        yield
+    finally:
+        over.set()
+        await drawing
+
+
+async def restored(subject: ValkeySubject, people: list[Listing], now: float) -> None:
+    """Rebuild, as often as it takes, while the cluster settles."""
+    while await subject.generation.poll() is not IndexState.COMPLETE:
+        with suppress(IndexUnavailable):
+            rebuild = await subject.generation.begin_rebuild("heir", 0)
+            if rebuild is not None:
+                await subject.index.restore([one for one in people if rebuild.wants(one.person_id)], now)
+                await rebuild.complete()
+        await asyncio.sleep(AGAIN_S)
 
 
 @asynccontextmanager
