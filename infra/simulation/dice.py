@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from random import Random
 from statistics import NormalDist
 
@@ -38,7 +39,13 @@ class Dice:
 
     def luck(self, request: int, volunteer: int) -> Luck:
         """Of this request and this volunteer, whenever, and by whichever policy, they are brought together."""
-        key = struct.pack("<qqq", self._seed, request, volunteer)
-        drawn = struct.unpack("<4Q", hashlib.blake2b(key, digest_size=32).digest())
-        answers, declines, delay, fails = ((one + 0.5) / _BITS for one in drawn)
-        return Luck(answers, declines, _NORMAL.inv_cdf(min(max(delay, 1e-9), 1 - 1e-9)), fails)
+        return _luck(self._seed, request, volunteer)
+
+
+@lru_cache(maxsize=1024)
+def _luck(seed: int, request: int, volunteer: int) -> Luck:
+    drawn = struct.unpack(
+        "<4Q", hashlib.blake2b(struct.pack("<qqq", seed, request, volunteer), digest_size=32).digest()
+    )
+    answers, declines, delay, fails = ((one + 0.5) / _BITS for one in drawn)
+    return Luck(answers, declines, _NORMAL.inv_cdf(min(max(delay, 1e-9), 1 - 1e-9)), fails)

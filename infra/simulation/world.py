@@ -7,7 +7,7 @@ from bisect import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from random import Random
 from uuid import UUID
@@ -18,6 +18,9 @@ from matching.availability import WeeklyWindow
 
 START = datetime(2026, 11, 23, 0, 0, tzinfo=UTC)
 """A Monday."""
+
+CLOCKS_CHANGE_S = 900
+"""Never within a quarter of an hour."""
 
 EVERY_DAY = (1, 2, 3, 4, 5, 6, 7)
 
@@ -132,9 +135,18 @@ class World:
 
 
 def local_hour(zone: str, now: datetime) -> float:
-    """On the wall, with fractions."""
-    local = now.astimezone(ZoneInfo(zone))
-    return local.hour + local.minute / 60
+    """On the wall, in minutes as parts of an hour."""
+    unix = int(now.timestamp())
+    minute = (unix + _offset_s(zone, unix // CLOCKS_CHANGE_S)) // 60 % (24 * 60)
+    return minute // 60 + minute % 60 / 60
+
+
+@lru_cache(maxsize=4096)
+def _offset_s(zone: str, quarter: int) -> int:
+    """From UTC, in this quarter of an hour."""
+    offset = datetime.fromtimestamp(quarter * CLOCKS_CHANGE_S, ZoneInfo(zone)).utcoffset()
+    assert offset is not None
+    return int(offset.total_seconds())
 
 
 def drift(hour: float) -> float:
