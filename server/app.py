@@ -112,6 +112,7 @@ from server.waking import Waking
 from signaling.call_rules import CallLimits
 from signaling.model import Call
 from signaling.ports import CarrierUnavailable
+from signaling.privacy import RelayNets
 from signaling.switchboard import Switchboard
 
 log = structlog.get_logger()
@@ -294,7 +295,8 @@ class Node:
         )
         self.tokens = AccessTokens(settings.token_secret, settings.access_token_s)
         self.authenticator = Authenticator(self.tokens, self.accounts, self.presence.seen)
-        frames = Frames(self.desk, self.presence, telling, OUTAGES)
+        relays = RelayNets(settings.turn_relay_nets) if settings.ice_policy == "relay" else None
+        frames = Frames(self.desk, self.presence, telling, OUTAGES, relays)
         rules = SocketRules(
             heartbeat_s=settings.heartbeat_s,
             frames_per_s=settings.frame_rate,

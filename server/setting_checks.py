@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -54,6 +55,14 @@ def between(low: float, high: float) -> Callable[[float], None]:
             raise ValidationError(f"only {low} is possible for now" if low == high else f"must be from {low} to {high}")
 
     return check
+
+
+def network(value: str) -> None:
+    """An IP network in CIDR notation."""
+    try:
+        ip_network(value)
+    except ValueError:
+        raise ValidationError("must be networks like 203.0.113.0/24") from None
 
 
 def one_of(*choices: str) -> Callable[[str], None]:

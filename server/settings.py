@@ -20,6 +20,7 @@ from server.setting_checks import (
     firebase_project,
     host_and_port,
     long_enough,
+    network,
     one_of,
     origin,
     scheme,
@@ -121,6 +122,8 @@ class Settings:
     turn_urls: tuple[str, ...] = ()
     turn_secret: str | None = field(default=None, repr=False)
     """Shared with the TURN server (coturn's `static-auth-secret`)."""
+    turn_relay_nets: tuple[str, ...] = ()
+    """Networks (CIDR) that the TURN servers give relayed addresses from: with `relay` no other candidate passes."""
     ice_policy: Literal["relay", "all"] = "all"
     """Becomes `relay` as soon as there are TURN servers: strangers then never learn each other's address."""
     ice_lifetime_s: float = 300.0
@@ -221,6 +224,7 @@ def _read(env: Env) -> dict[str, Any]:
         "stun_urls": _texts(env, "STUN_URLS", scheme("stun", "stuns")),  # RFC 7064
         "turn_urls": turn_urls,
         "turn_secret": env.str("TURN_SECRET", None),
+        "turn_relay_nets": _texts(env, "TURN_RELAY_NETS", network),
         "ice_policy": env.str("ICE_POLICY", "relay" if turn_urls else "all", validate=one_of("relay", "all")),
         "ice_lifetime_s": _seconds(env, "ICE_LIFETIME_S", 300.0),
         "access_token_s": _seconds(env, "ACCESS_TOKEN_S", 900.0),
@@ -261,6 +265,12 @@ def _relations(values: Mapping[str, Any], known: Mapping[str, str]) -> dict[str,
             "TURN_SECRET",
             "TURN_URLS",
             "needed with EYELINE_TURN_URLS",
+        ),
+        (
+            relayed and values["turn_urls"] and not values["turn_relay_nets"],
+            "TURN_RELAY_NETS",
+            "TURN_URLS",
+            "needed with EYELINE_ICE_POLICY=relay",
         ),
         (delivery_s and offer_s and delivery_s >= offer_s, "DELIVERY_S", "OFFER_S", "must be below EYELINE_OFFER_S"),
         *_push_rules(values),

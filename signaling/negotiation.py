@@ -25,6 +25,8 @@ class Verdict(StrEnum):
     PASS = "pass"
     DROP = "drop"
     HOLD = "hold"
+    NO_RELAY = "no_relay"
+    """It has no more candidates, and none that may pass."""
     STALE = "stale_negotiation"
     WRONG_SIDE = "wrong_side"
     TOO_MANY = "too_many_candidates"
@@ -48,6 +50,8 @@ class SideState:
     """ICE ufrags of its latest description (one, or one per bundle group)."""
     superseded: tuple[str, ...] = ()
     held: tuple[Held, ...] = ()
+    reachable: bool = False
+    """Whether a candidate of its latest description passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +97,13 @@ def ufrag_of_candidate(candidate: str | None, username_fragment: str | None) -> 
     return found.group(1) if found else None
 
 
-def description(state: Negotiation, side: Side, kind: str, number: int, sdp: str, now: float) -> Judged:
-    """Judge an offer or an answer; `now` is in seconds on any steady clock shared by the nodes."""
+def description(
+    state: Negotiation, side: Side, kind: str, number: int, sdp: str, now: float, *, has_candidates: bool = False
+) -> Judged:
+    """Judge an offer or an answer; `now` is in seconds on any steady clock shared by the nodes.
+
+    `has_candidates`: whether it brings some that may pass.
+    """
     ufrags = ufrags_of(sdp)
     if _is_repeat(state, side, kind, number, ufrags):
         return Judged(Verdict.PASS, state, _frames_of(state.side(side).held, ufrags, now))
@@ -106,7 +115,7 @@ def description(state: Negotiation, side: Side, kind: str, number: int, sdp: str
     else:
         state = replace(state, answered=True)
     state = replace(state, volunteer_may_offer=state.volunteer_may_offer or side is Side.VOLUNTEER)
-    return _supersede(state, side, ufrags, now)
+    return _supersede(state, side, ufrags, now, has_candidates)
 
 
 def _is_repeat(state: Negotiation, side: Side, kind: str, number: int, ufrags: tuple[str, ...]) -> bool:
@@ -137,14 +146,17 @@ def _refuse_answer(state: Negotiation, side: Side, number: int) -> Verdict | Non
     return None if number == state.highest and state.offerer is not None and not state.answered else Verdict.STALE
 
 
-def _supersede(state: Negotiation, side: Side, ufrags: tuple[str, ...], now: float) -> Judged:
+def _supersede(state: Negotiation, side: Side, ufrags: tuple[str, ...], now: float, has_candidates: bool) -> Judged:
     mine = state.side(side)
     old = tuple(u for u in mine.current if u not in ufrags)
     # Those released now are kept too: should passing them on fail, the description comes again, and they with it.
     still = tuple(h for h in mine.held if h.ufrag not in old and now - h.held_at < HELD_FOR_S)
-    after = SideState(ufrags, (*mine.superseded, *old)[-16:], still)
     fresh = tuple(u for u in ufrags if u not in mine.current)
-    return Judged(Verdict.PASS, state.with_side(side, after), _frames_of(still, fresh, now))
+    released = _frames_of(still, fresh, now)
+    # The same user fragments: the same candidates go on counting (a new offer without an ICE restart).
+    reachable = has_candidates or bool(released) or (mine.reachable and not fresh)
+    after = SideState(ufrags, (*mine.superseded, *old)[-16:], still, reachable)
+    return Judged(Verdict.PASS, state.with_side(side, after), released)
 
 
 def _frames_of(held: tuple[Held, ...], ufrags: tuple[str, ...], now: float) -> tuple[str, ...]:
@@ -155,10 +167,19 @@ def candidate(state: Negotiation, side: Side, ufrag: str | None, frame: str, now
     """Judge a candidate: pass, drop, or hold until its description comes."""
     mine = state.side(side)
     if ufrag is None or ufrag in mine.current:
-        return Judged(Verdict.PASS, state)
+        return Judged(Verdict.PASS, state.with_side(side, replace(mine, reachable=True)))
     if ufrag in mine.superseded:
         return Judged(Verdict.DROP, state)
     live = tuple(h for h in mine.held if now - h.held_at < HELD_FOR_S)
     if sum(h.ufrag not in mine.current for h in live) >= HELD_AT_MOST:
         return Judged(Verdict.TOO_MANY, state)
     return Judged(Verdict.HOLD, state.with_side(side, replace(mine, held=(*live, Held(ufrag, now, frame)))))
+
+
+def no_more_candidates(state: Negotiation, side: Side, ufrag: str | None) -> Judged:
+    """The side has found all its candidates: of none that may pass it must know, for nobody will reach it."""
+    mine = state.side(side)
+    if ufrag is not None and ufrag not in mine.current:
+        return Judged(Verdict.DROP, state)
+    # A state that was lost knows of no description, and cannot say.
+    return Judged(Verdict.PASS if mine.reachable or not mine.current else Verdict.NO_RELAY, state)

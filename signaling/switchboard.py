@@ -30,6 +30,7 @@ class Refused(StrEnum):
     STALE_NEGOTIATION = "stale_negotiation"
     WRONG_SIDE = "wrong_side"
     TOO_MANY_CANDIDATES = "too_many_candidates"
+    NO_RELAY = "no_relay"
 
 
 class CallRefused(Exception):
@@ -183,9 +184,16 @@ class Switchboard:
         """Pass a frame on as it is; False when the other side has no mailbox now. Raises `CarrierUnavailable`."""
         return await self._sender.send(route.peer_session, frame)
 
-    async def relay_description(self, route: Route, kind: str, number: int, sdp: str, frame: bytes, now: float) -> None:
+    async def relay_description(
+        self, route: Route, kind: str, number: int, sdp: str, frame: bytes, now: float, *, has_candidates: bool = True
+    ) -> None:
         """Judge and pass a description, and the candidates that waited for it. Raises `CallRefused`."""
-        judged = await self._judge(route, lambda s: negotiation.description(s, route.side, kind, number, sdp, now))
+
+        def rule(state: Negotiation) -> Judged:
+            judge = negotiation.description
+            return judge(state, route.side, kind, number, sdp, now, has_candidates=has_candidates)
+
+        judged = await self._judge(route, rule)
         await self.relay(route, frame)
         for held in judged.released:
             await self.relay(route, held.encode())
@@ -194,6 +202,12 @@ class Switchboard:
         """Judge and pass (or drop, or hold) a candidate. Raises `CallRefused`."""
         text = frame.decode()
         judged = await self._judge(route, lambda s: negotiation.candidate(s, route.side, ufrag, text, now))
+        if judged.verdict is Verdict.PASS:
+            await self.relay(route, frame)
+
+    async def end_of_candidates(self, route: Route, ufrag: str | None, frame: bytes) -> None:
+        """Pass the word that a side has no more candidates. Raises `CallRefused` when none of its passed."""
+        judged = await self._judge(route, lambda s: negotiation.no_more_candidates(s, route.side, ufrag))
         if judged.verdict is Verdict.PASS:
             await self.relay(route, frame)
 
@@ -214,4 +228,5 @@ _REFUSALS = {
     Verdict.STALE: Refused.STALE_NEGOTIATION,
     Verdict.WRONG_SIDE: Refused.WRONG_SIDE,
     Verdict.TOO_MANY: Refused.TOO_MANY_CANDIDATES,
+    Verdict.NO_RELAY: Refused.NO_RELAY,
 }

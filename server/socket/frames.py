@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Protocol
 from uuid import UUID
 
+import msgspec
 import structlog
 
 from matching.ports import NotFound
@@ -21,6 +22,7 @@ from server.telling import Outages, Telling
 from signaling.model import CallState, EndReason, Media, Side
 from signaling.negotiation import ufrag_of_candidate
 from signaling.ports import Changed, NoSuchCall
+from signaling.privacy import RelayNets, relay_candidate, relayed_only
 from signaling.switchboard import CallRefused, Refused, Route
 
 log = structlog.get_logger()
@@ -46,7 +48,11 @@ class Presence(Protocol):
 class Frames:
     """Holds nothing that matters: routes of calls are read again whenever a `call` message passes."""
 
-    def __init__(self, desk: Desk, presence: Presence, telling: Telling, outages: Outages) -> None:
+    def __init__(
+        self, desk: Desk, presence: Presence, telling: Telling, outages: Outages, relays: RelayNets | None = None
+    ) -> None:
+        """`relays`: nothing but candidates of these networks passes; None: everything does."""
+        self._relays = relays
         self._desk = desk
         self._presence = presence
         self._telling = telling
@@ -190,15 +196,10 @@ class Frames:
     async def _relay(self, route: Route, frame: RelayedFrame) -> None:
         switchboard, now = self._desk.switchboard, time.time()
         match frame:
-            case wire.DescriptionFrame(data=data):
-                out = encode(
-                    wire.RelayedDescriptionFrame(data=data, id=frame.id, call=frame.call, attempt=frame.attempt)
-                )
-                await switchboard.relay_description(route, data.type, data.negotiation, data.sdp, out, now)
-            case wire.CandidateFrame(data=data):
-                ufrag = ufrag_of_candidate(data.candidate, data.username_fragment)
-                out = encode(wire.RelayedCandidateFrame(data=data, id=frame.id, call=frame.call, attempt=frame.attempt))
-                await switchboard.relay_candidate(route, ufrag, out, now)
+            case wire.DescriptionFrame():
+                await self._relay_description(route, frame, now)
+            case wire.CandidateFrame():
+                await self._relay_candidate(route, frame, now)
             case wire.ChatFrame(data=data):
                 out = encode(wire.RelayedChatFrame(data=data, id=frame.id, call=frame.call, attempt=frame.attempt))
                 await _handed_over(switchboard.relay(route, out))
@@ -207,6 +208,32 @@ class Frames:
                     raise CallRefused(Refused.WRONG_SIDE)
                 out = encode(wire.RelayedControlFrame(data=data, id=frame.id, call=frame.call, attempt=frame.attempt))
                 await _handed_over(switchboard.relay(route, out))
+
+    async def _relay_description(self, route: Route, frame: wire.DescriptionFrame, now: float) -> None:
+        data, has_candidates = frame.data, True
+        if self._relays is not None:
+            filtered = relayed_only(data.sdp, self._relays)
+            if filtered.complete and not filtered.relays:
+                raise CallRefused(Refused.NO_RELAY)
+            data, has_candidates = msgspec.structs.replace(data, sdp=filtered.sdp), filtered.relays > 0
+        out = encode(wire.RelayedDescriptionFrame(data=data, id=frame.id, call=frame.call, attempt=frame.attempt))
+        pass_on = self._desk.switchboard.relay_description
+        await pass_on(route, data.type, data.negotiation, data.sdp, out, now, has_candidates=has_candidates)
+
+    async def _relay_candidate(self, route: Route, frame: wire.CandidateFrame, now: float) -> None:
+        """One that may not pass is acknowledged and goes no further: its sender has done nothing wrong."""
+        data = frame.data
+        ufrag = ufrag_of_candidate(data.candidate, data.username_fragment)
+        if data.candidate and self._relays is not None:
+            passed = relay_candidate(data.candidate, self._relays)
+            if passed is None:
+                return
+            data = msgspec.structs.replace(data, candidate=passed)
+        out = encode(wire.RelayedCandidateFrame(data=data, id=frame.id, call=frame.call, attempt=frame.attempt))
+        if data.candidate or self._relays is None:
+            await self._desk.switchboard.relay_candidate(route, ufrag, out, now)
+        else:
+            await self._desk.switchboard.end_of_candidates(route, ufrag, out)
 
     async def _media(self, route: Route, owner_epoch: int, data: wire.MediaReport) -> None:
         report = Media(
@@ -241,5 +268,6 @@ _WORDS = {
     Refused.STALE_ATTEMPT: "the call is at another attempt",
     Refused.STALE_NEGOTIATION: "a newer description was seen",
     Refused.WRONG_SIDE: "the other side may send this, not yours",
+    Refused.NO_RELAY: "no candidate of this side may pass: its network lets it reach no relay",
     Refused.TOO_MANY_CANDIDATES: "too many candidates wait for their description",
 }

@@ -30,6 +30,7 @@ class TurnServer:
         return {
             "EYELINE_TURN_URLS": f"turn:127.0.0.1:{self.port}?transport=udp",
             "EYELINE_TURN_SECRET": SECRET,
+            "EYELINE_TURN_RELAY_NETS": "127.0.0.0/8",
             "EYELINE_ICE_POLICY": "relay",
         }
 

@@ -94,7 +94,8 @@ class TestGoodSettings:
 
     def test_strangers_meet_over_a_relay_as_soon_as_there_is_one(self) -> None:
         assert read().ice_policy == "all"
-        assert read(TURN_URLS="turn:turn.example", TURN_SECRET="shared").ice_policy == "relay"
+        relays = {"TURN_URLS": "turn:turn.example", "TURN_SECRET": "shared", "TURN_RELAY_NETS": "203.0.113.0/24"}
+        assert read(**relays).ice_policy == "relay"
 
     def test_an_empty_variable_is_not_set(self) -> None:
         assert read(PORT="", TURN_URLS="").port == 8080
@@ -106,6 +107,7 @@ class TestGoodSettings:
         settings = read(
             TURN_URLS="turn:turn.example",
             TURN_SECRET="turn-s3cret",
+            TURN_RELAY_NETS="203.0.113.0/24,2001:db8::/32",
             VAPID_PRIVATE_KEY=VAPID_KEY,
             VAPID_SUBJECT="mailto:push@help.example",
         )
@@ -164,6 +166,8 @@ class TestBadSettings:
             ("WAVE_SIZE", "1.5"),
             ("STUN_URLS", "turn:stun.example"),
             ("TURN_URLS", "turn:"),
+            ("TURN_RELAY_NETS", "203.0.113.7/24"),
+            ("TURN_RELAY_NETS", "turn.example"),
             ("ICE_POLICY", "none"),
             ("ICE_POLICY", "relay"),
             ("DELIVERY_S", "30"),
@@ -202,7 +206,10 @@ class TestBadSettings:
 
     def test_a_relay_without_its_secret(self) -> None:
         found = problems({**NEEDED, "EYELINE_TURN_URLS": "turn:turn.example"})
-        assert found == {"EYELINE_TURN_SECRET": "needed with EYELINE_TURN_URLS"}
+        assert found == {
+            "EYELINE_TURN_SECRET": "needed with EYELINE_TURN_URLS",
+            "EYELINE_TURN_RELAY_NETS": "needed with EYELINE_ICE_POLICY=relay",
+        }
 
     @pytest.mark.parametrize(
         ("given", "value", "missing"),
