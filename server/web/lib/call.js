@@ -215,11 +215,12 @@ export class Call extends Emitter {
     for (const { type, data } of early) peer.receive(type, data);
   }
 
-  /** Refusals are for the log only: a stale signal is superseded by what is on its way to us. */
+  /** Refusals are for the log only, a stale signal is superseded by what is on its way to us; but for `no_relay`. */
   #sendSignal(attempt, type, data) {
     if (this.#closed || attempt !== this.#peer?.attempt) return;
     const replaces = type === "media" ? "media" : null;
     this.#socket.send(type, data, { call: this.id, attempt, replaces }).catch(({ code }) => {
+      if (code === "no_relay") this.emit("no_relay");
       if (code !== "superseded" && code !== "call_ended") console.info(`${type} was not taken: ${code}`);
     });
   }

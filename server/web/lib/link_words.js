@@ -29,6 +29,7 @@ export class LinkWords {
     this.stop();
     call.on("link", (state) => this.#link(call, state));
     call.on("peer", ({ state }) => this.#peer(call, state));
+    call.on("no_relay", () => this.#tell(say("link_no_relay")));
   }
 
   stop() {
