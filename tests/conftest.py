@@ -55,7 +55,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedCluste
 
 
 @pytest.fixture
-async def cluster_url(cluster: EmbeddedCluster) -> str:
+def cluster_url(cluster: EmbeddedCluster) -> str:
     """The cluster of this test process, whole and emptied."""
     cluster.restore()
     cluster.heal()

@@ -19,6 +19,8 @@ from math import inf
 from typing import Any, cast
 from uuid import UUID
 
+import asyncpg
+
 from infra.postgres.listings import PostgresListings
 from infra.postgres.pool import open_pool
 from infra.postgres.request_book import BookLimits, PostgresRequestBook
@@ -92,10 +94,12 @@ async def measure(bench: Bench, volunteers: int) -> dict[str, Figure]:
     await bench.rebuild.complete()
     few = await drawn(bench)
     loading_s = await seconds(lambda: load(bench, crowd.records(FEW, volunteers)))
+    print(f"  {volunteers:,} people are in the index", flush=True)
     people_bytes = (await bench.memory() - empty) / volunteers
     many = await drawn(bench)
     bare = await drawn_bare(bench)
     pairs = await pairs_per_second(bench)
+    print("  the hour is over", flush=True)
     calm, rolling, moved, took_s = await roll_over(bench, crowd)
     speed = (volunteers - FEW) / loading_s
     return {
@@ -270,7 +274,7 @@ async def rebuilt(engines: Engines, url: str, people: int) -> dict[str, Figure]:
     pool, client = await open_pool(database_url, 4), open_valkey(url)
     try:
         await client.flushall()
-        await _settle(pool, people)
+        await _settle(database_url, people)
         library, shards = Library(client), Shards()
         fresh = timedelta(seconds=15)
         census = PostgresListings(pool, fresh)
@@ -293,11 +297,15 @@ async def _read_all(census: PostgresListings) -> None:
         _, after = await census.page(after, 1000)
 
 
-async def _settle(pool: Any, people: int) -> None:
+async def _settle(database_url: str, people: int) -> None:
     """Volunteers with closed apps, by SQL."""
-    for first in range(0, people, 4_000):
-        await pool.execute(_SETTLE, min(4_000, people - first), list(LANGUAGES), _ZONES, _HOURS)
-    await pool.execute("ANALYZE users, availability, devices, push_values")
+    connection = await asyncpg.connect(database_url)
+    try:
+        for first in range(0, people, 10_000):
+            await connection.execute(_SETTLE, min(10_000, people - first), list(LANGUAGES), _ZONES, _HOURS)
+        await connection.execute("ANALYZE users, availability, devices, push_values")
+    finally:
+        await connection.close()
 
 
 _ZONES = [

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from infra.valkey.answers import ValkeyAnswers
-from infra.valkey.connection import open_valkey
+from infra.valkey.cluster import connect, on_primaries
 from infra.valkey.deliveries import unpack
 from infra.valkey.library import Library
 from infra.valkey.mailboxes import MESSAGES_MAX, ValkeyMailboxes
@@ -53,7 +53,7 @@ class FakeSubject:
 
 class ValkeySubject:
     def __init__(self, url: str) -> None:
-        self.client = open_valkey(url)
+        self.client = connect(url)
         self.library = Library(self.client)
 
     def node(self, *, keep_ms: int = 120_000) -> Mailboxes:
@@ -63,21 +63,24 @@ class ValkeySubject:
         return ValkeyAnswers(self.client, self.library)
 
     async def wipe(self) -> None:
-        await self.client.flushall()
+        await on_primaries(self.client, "FLUSHALL")
 
     async def pass_ms(self, ms: int) -> None:
         # The server's own clock decides about expiry; there is no event to wait for.
         await asyncio.sleep(ms / 1000)
 
 
-@pytest.fixture(params=["memory", "valkey"])
+@pytest.fixture(params=["memory", "valkey", "cluster"])
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     if request.param == "memory":
         yield FakeSubject()
         return
-    engines: Engines = request.getfixturevalue("engines")
-    engines.restore()
-    real = ValkeySubject(await engines.empty_valkey())
+    if request.param == "cluster":
+        real = ValkeySubject(request.getfixturevalue("cluster_url"))
+    else:
+        engines: Engines = request.getfixturevalue("engines")
+        engines.restore()
+        real = ValkeySubject(await engines.empty_valkey())
     yield real
     await real.client.aclose()
 
