@@ -2,7 +2,6 @@
 import { Account } from "./lib/account.js";
 import { ApiError, NetworkError } from "./lib/api.js";
 import { Asking } from "./lib/asking.js";
-import { Callback } from "./lib/callback.js";
 import { Calls } from "./lib/calls.js";
 import { CallView } from "./lib/call_view.js";
 import { fulfil } from "./lib/camera_wishes.js";
@@ -10,6 +9,7 @@ import { expose } from "./lib/expose.js";
 import { GroupsEditor } from "./lib/groups_editor.js";
 import { LinkWords } from "./lib/link_words.js";
 import { LocalMedia } from "./lib/local_media.js";
+import { NobodyCame } from "./lib/nobody_came.js";
 import { Page, show } from "./lib/page.js";
 import { PushSwitch } from "./lib/push_switch.js";
 import { isNewer } from "./lib/request_order.js";
@@ -45,11 +45,14 @@ class RequesterPage {
   #trusted = new Trusted(this.#api);
   #whom = new Whom(this.#trusted);
   #groups = new GroupsEditor(this.#page, this.#trusted);
-  #callback = new Callback(this.#api, () => this.#socket.serverNow());
-  #push = new PushSwitch(this.#page, this.#account, "tell_push");
+  #nobodyCame = new NobodyCame(this.#page, {
+    api: this.#api,
+    push: new PushSwitch(this.#page, this.#account, "tell_push"),
+    isOpen: () => this.#isOpen(),
+    now: () => this.#socket.serverNow(),
+  });
   #samePerson = new SamePerson();
   #wishes = new RingWishes();
-  #pressedFor = null;
   #like = null;
   #lastCallId = null;
   #lastEnd = null;
@@ -61,7 +64,6 @@ class RequesterPage {
     this.#listenToPerson();
     this.#listenToAsking();
     this.#listenToServer();
-    this.#listenToCallback();
     this.#account.on("user", (user) => this.#arrived(user));
     this.#account.on("signed_out", () => this.#reset());
     this.#account.on("trouble", (words) => this.#troubles.show(words));
@@ -72,7 +74,7 @@ class RequesterPage {
 
   #arrived(user) {
     this.#whom.of(user.id);
-    this.#callback.of(user.id);
+    this.#nobodyCame.of(user.id);
     this.#trusted.load();
     this.#socket.start();
   }
@@ -81,8 +83,6 @@ class RequesterPage {
     const page = this.#page;
     page.onClick("help", () => this.#help());
     page.onClick("same-person", () => this.#askSamePerson());
-    page.onClick("tell-me", () => this.#tellMe());
-    page.onClick("tell-not", () => this.#tellNot());
     page.onClick("retry", () => this.#retry());
     page.onClick("voice-only", () => this.#voiceOnly());
     page.onClick("cancel", () => this.#cancel());
@@ -100,6 +100,12 @@ class RequesterPage {
     socket.on("welcome", (data) => this.#welcome(data));
     socket.on("request", ({ request }) => this.#take(request));
     socket.on("progress", (data) => data.request_id === this.#request?.id && this.#waiting.progress(data));
+    socket.on("someone_free", (data) => this.#nobodyCame.told(data));
+    this.#nobodyCame.on("help", (words, request) => this.#offerHelp(words, request));
+    this.#nobodyCame.on("failed", (error) => this.#notDone(error));
+    this.#wishes.on("wish", ({ type, request_id: id }) => {
+      if (type === "free") this.#nobodyCame.pressed(id, { online: socket.state === "online" });
+    });
     this.#calls.on("begun", (call) => this.#begun(call));
     this.#calls.on("changed", () => this.#show());
     this.#calls.on("over", (view) => this.#callOver(view));
@@ -181,7 +187,7 @@ class RequesterPage {
     else if (this.#isOpen()) this.#missedEnd();
     else if (BLANK.includes(this.#page.state)) this.#rest();
     if (this.#isOpen() && this.#asking.mode === "video" && !this.#media.video) this.#reopen("video");
-    if (!this.#isOpen() && !request) this.#continueCallback(resumed);
+    if (!this.#isOpen() && !request) this.#nobodyCame.arrived({ resumed });
     return undefined;
   }
 
@@ -222,7 +228,7 @@ class RequesterPage {
       this.#outcome(request);
       return;
     }
-    this.#callback.forget(); // whoever asks again need not be told
+    this.#nobodyCame.asked();
     if (request.state === "waiting") this.#calls.drop();
     if (request.state === "waiting" && before?.id === request.id && before.epoch < request.epoch) this.#waiting.goingBack();
     this.#show();
@@ -287,7 +293,7 @@ class RequesterPage {
     const again = outcome === "expired" || outcome === "failed";
     show("avoid", helped);
     this.#offerHelp(again ? "try_again" : "need_help", again ? request : null);
-    if (again && !callId) this.#page.enter("nobody", say("outcome_expired"));
+    if (again && !callId) this.#nobodyCame.to(request);
     else this.#ended(outcome, helped && !BAD_ENDS.includes(this.#lastEnd));
     if (!again) this.#restTimer = setTimeout(() => this.#page.state === "ended" && this.#page.enter("rest"), BACK_TO_REST_MS);
   }
@@ -302,83 +308,6 @@ class RequesterPage {
   #offerHelp(words, like = null) {
     this.#like = like;
     document.getElementById("help").textContent = say(words);
-  }
-
-  // Nobody came: being told when somebody is free.
-
-  #listenToCallback() {
-    this.#socket.on("someone_free", (data) => this.#isOpen() || this.#callback.told(data, this.#like));
-    this.#callback.on("free", (request) => this.#someoneFree(request, "someone_free"));
-    this.#callback.on("over", (request) => this.#freeOver(request));
-    this.#wishes.on("wish", ({ type, request_id: id }) => type === "free" && this.#pressed(id));
-  }
-
-  async #tellMe() {
-    try {
-      await this.#callback.wish(this.#like);
-      if (this.#page.state === "nobody") this.#willTell(); // else told already
-    } catch (error) {
-      this.#notDone(error);
-    }
-  }
-
-  #willTell() {
-    this.#page.enter("callback", say("will_tell"));
-    this.#page.speak(this.#push.hint);
-  }
-
-  async #tellNot() {
-    try {
-      await this.#callback.takeBack(this.#like);
-      if (this.#page.state === "callback") this.#page.enter("nobody", say("will_not_tell"));
-    } catch (error) {
-      this.#notDone(error);
-    }
-  }
-
-  /** Somebody who can help is kept for this person for a moment: the button is under the finger at once. */
-  #someoneFree(request, words) {
-    if (this.#isOpen() || this.#page.state === "free") return;
-    clearTimeout(this.#restTimer);
-    this.#offerHelp("ask_now", request);
-    this.#page.enter("free", say(words), { urgent: true });
-    this.#page.sounds.play("ring");
-    if (!document.activeElement?.matches("input, select")) document.getElementById("help").focus(); // else they are writing
-  }
-
-  #freeOver(request) {
-    if (this.#isOpen() || !["free", "callback", "nobody"].includes(this.#page.state)) return;
-    this.#offerHelp("need_help", request);
-    this.#page.enter(request ? "nobody" : "rest", say("free_over"));
-  }
-
-  /** A notification that somebody is free was pressed. */
-  #pressed(requestId) {
-    this.#pressedFor = requestId;
-    if (this.#socket.state === "online" && !this.#isOpen()) this.#continueCallback(false);
-  }
-
-  /** The page was away: what was wished is wished still, and told anew. */
-  async #continueCallback(resumed) {
-    const pressedFor = this.#pressedFor;
-    this.#pressedFor = null;
-    if (pressedFor) {
-      this.#callback.forget();
-      this.#someoneFree(await this.#callback.find(pressedFor), "someone_was_free");
-    } else if (!resumed) await this.#wishAnew();
-  }
-
-  async #wishAnew() {
-    try {
-      const request = await this.#callback.continued();
-      if (!request || this.#isOpen()) return;
-      this.#offerHelp("try_again", request);
-      if (this.#page.state !== "callback") this.#willTell();
-      await this.#callback.wish(request);
-    } catch (error) {
-      if (error instanceof ApiError && error.status === 404) this.#callback.forget();
-      else if (this.#page.state === "callback") this.#page.enter("nobody", say("tell_failed"), { urgent: true });
-    }
   }
 
   // The call.
@@ -511,6 +440,7 @@ class RequesterPage {
     this.#groups.forget();
     this.#trusted.forget();
     this.#samePerson.forget();
+    this.#nobodyCame.signedOut();
     this.#request = null;
   }
 }

@@ -84,6 +84,12 @@ export class Callback extends Emitter {
     }
   }
 
+  /** Somebody else may sign in: the wish stays, for who comes back. */
+  leave() {
+    clearTimeout(this.#timer);
+    this.#wish = null;
+  }
+
   #tell(request, until) {
     clearTimeout(this.#timer);
     const leftMs = Date.parse(until) - this.#now();
