@@ -63,15 +63,11 @@ from infra.webpush.keys import load as load_vapid_keys
 from infra.webpush.keys import make_keys as make_keys
 from infra.webpush.push import WebPushPusher
 from infra.webpush.vapid import Vapid
-from matching.asking import AskingLimits
-from matching.audience import AudienceLimits
-from matching.chances import AnswerDelay, Chances, Priors
+from matching.chances import Chances
 from matching.help_desk import HelpDesk
 from matching.pace import Pace
-from matching.ports import IndexUnavailable, LateYes
-from matching.request_rules import Cooldown, RequestLimits, WeeklyCap
+from matching.ports import IndexUnavailable
 from matching.waking import Pusher
-from matching.waves import AdaptiveWaves, FixedWaves, WavePolicy, policy_named
 from server.accounts import AdminRole
 from server.admin_feed import AdminFeed
 from server.api.accounts import AccountsApi
@@ -94,6 +90,7 @@ from server.failures import FailureReports
 from server.groups import Desks
 from server.ice import IceServers
 from server.learning import LEARN_EVERY_S, Learning
+from server.limits import Limits
 from server.logs import configure_logging
 from server.push_services import is_push_endpoint
 from server.push_words import CataloguePushWords
@@ -109,7 +106,6 @@ from server.socket.rules import SocketRules
 from server.tasks import Errands, every, lasting
 from server.telling import Telling
 from server.waking import Waking
-from signaling.call_rules import CallLimits
 from signaling.model import Call
 from signaling.ports import CarrierUnavailable
 from signaling.privacy import RelayNets
@@ -126,70 +122,6 @@ BURST_S = 4
 """So many seconds' worth of frames may come at once on a socket."""
 FAMILY_REQUESTS = 1000
 """Enough for the line that other policies are compared with in a picture."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The settings, in the terms of the rules."""
-
-    request: RequestLimits
-    asking: AskingLimits
-    call: CallLimits
-    book: BookLimits
-    waves: WavePolicy
-
-    @classmethod
-    def of(cls, settings: Settings) -> Limits:
-        def seconds(value: float) -> timedelta:
-            return timedelta(seconds=value)
-
-        request = RequestLimits(
-            deadline=seconds(settings.request_deadline_s),
-            offer=seconds(settings.offer_s),
-            delivery=seconds(settings.delivery_s),
-            cooldown=Cooldown(
-                seconds(settings.cooldown_s), settings.cooldown_growth, seconds(settings.cooldown_most_s)
-            ),
-            weekly=WeeklyCap(settings.weekly_rings),
-        )
-        connecting = seconds(settings.connecting_s)
-        audience = AudienceLimits(
-            next_language=seconds(settings.next_language_s),
-            public_after_group=seconds(settings.group_first_s),
-            first_person=seconds(settings.same_person_s),
-        )
-        return cls(
-            request=request,
-            asking=AskingLimits(
-                request,
-                wrap_up=seconds(settings.wrap_up_s),
-                audience=audience,
-                late_yes=LateYes(standby=connecting, hot=seconds(settings.keep_hot_s)),
-                callback_life=seconds(settings.callback_s),
-                callback_reserved=seconds(settings.callback_reserved_s),
-            ),
-            call=CallLimits(connecting=connecting, grace=seconds(settings.grace_s)),
-            book=BookLimits(request, connecting, FRESH),
-            waves=_waves(settings),
-        )
-
-
-def _delay(settings: Settings) -> AnswerDelay:
-    return AnswerDelay(settings.answer_median_s, settings.answer_sigma)
-
-
-def _waves(settings: Settings) -> WavePolicy:
-    return policy_named(
-        settings.waves,
-        fixed=FixedWaves(settings.wave_size, timedelta(seconds=settings.wave_interval_s)),
-        adaptive=AdaptiveWaves(
-            delay=_delay(settings),
-            horizon_s=settings.wave_horizon_s,
-            first_target=settings.wave_first_target,
-            last_target=settings.wave_last_target,
-            grows_s=settings.wave_grows_s,
-        ),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +182,7 @@ class Node:
         providers: Mapping[str, SignIn],
     ) -> None:
         limits = Limits.of(settings)
+        book_limits = BookLimits(limits.request, limits.call.connecting, FRESH)
         library, shards = Library(valkey), Shards(settings.shards)
         self.errands = Errands()
         self.clock = clock
@@ -265,12 +198,12 @@ class Node:
         self.groups = PostgresGroups(pool)
         self.desks = PostgresDesks(pool)
         self._https = settings.tls_certificate is not None
-        priors = Priors(settings.chance_hot, settings.chance_cold, settings.chance_idle, settings.chance_weight)
         half_life = timedelta(days=settings.chance_half_life_days)
-        self.learning = Learning(PostgresChances(pool, _delay(settings), priors, half_life), Chances(priors=priors))
+        learned = PostgresChances(pool, limits.delay, limits.priors, half_life)
+        self.learning = Learning(learned, Chances(priors=limits.priors))
         self._audience = limits.asking.audience
         self.limiter = ValkeyLimits(library)
-        book = PostgresRequestBook(pool, limits.book)
+        book = PostgresRequestBook(pool, book_limits)
         listings = PostgresListings(pool, FRESH)
         ice = IceServers(
             settings.stun_urls,
