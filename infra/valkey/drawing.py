@@ -17,8 +17,9 @@ from infra.valkey.keys import Shard, Shards
 from matching.model import Tier
 from matching.ports import IndexUnavailable
 
-SLACK = 200
-"""Entries a step may find and put away (their window ended since the last sweep) beyond those wanted and excluded."""
+SLACK, SLACK_LEAST = 200, 20
+"""Entries a step may find and put away (their window ended since the last sweep) beyond those wanted and excluded: in
+all shards together, but at least so many in each."""
 ROUNDS = 10
 """Steps of one draw while thousands of windows have ended since the last sweep."""
 FEW = 4
@@ -131,7 +132,9 @@ class _One:
             wanted = count - len(self._taken)
             if wanted < 1:
                 break
-            replies = await self._ask("index_peek", {shard: self._walk(shard, wanted) for shard in self._all})
+            replies = await self._ask(
+                "index_peek", {shard: self._walk(shard, wanted, len(self._all)) for shard in self._all}
+            )
             ready = sum(size for _, _, size in replies.values())
             heads = [(_Turn.told(packed), shard) for shard, (told, _, _) in replies.items() for packed in told]
             await self._take(Counter(shard for _, shard in nsmallest(wanted, heads, key=itemgetter(0))))
@@ -143,12 +146,16 @@ class _One:
 
     async def _take(self, shares: Mapping[Shard, int]) -> bool | None:
         """So many from the head of each; whether some may have more than they gave, None when none answers."""
-        asked = {shard: [*self._walk(shard, share), self._wish.lease_until] for shard, share in shares.items() if share}
+        wanted = {shard: share for shard, share in shares.items() if share}
+        asked = {
+            shard: [*self._walk(shard, share, len(wanted)), self._wish.lease_until] for shard, share in wanted.items()
+        }
         replies = await self._ask("index_draw", asked) if asked else {}
         self._taken += [_Turn.told(packed) for told, _ in replies.values() for packed in told]
         return any(more for _, more in replies.values()) if replies else None
 
-    def _walk(self, shard: Shard, count: int) -> list[Argument]:
+    def _walk(self, shard: Shard, count: int, shards: int) -> list[Argument]:
         """ARGV of `index_draw` and `index_peek`, after the number of shards."""
         kept_out = self._excluded.get(shard, b"")
-        return [self._wish.language, self._wish.tier.value, self._wish.now, count, kept_out, SLACK]
+        slack = max(SLACK_LEAST, SLACK // shards)
+        return [self._wish.language, self._wish.tier.value, self._wish.now, count, kept_out, slack]

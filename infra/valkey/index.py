@@ -26,6 +26,8 @@ CHUNK = 100
 """People per function call."""
 TOGETHER = 100
 """People on their way at once: while a server works on them, some 2 ms, nobody else is answered."""
+SWEEP_LEAST = 8
+"""People of one shard that a sweep moves at once, however many shards there are."""
 STALE_AGAIN_S = 10.0
 """After this long without new edges a person whose window ended is reported again."""
 
@@ -112,7 +114,7 @@ class ValkeyIndex:
         stale: list[UUID] = []
         busy, left, answered = random.sample(self._all, len(self._all)), limit, False
         while busy and left > 0:
-            share = max(1, min(left, TOGETHER) // len(busy))
+            share = min(left, max(SWEEP_LEAST, TOGETHER // len(busy)))
             some, busy = busy[: left // share], busy[left // share :]
             async with answer_within(DEADLINE_S, IndexUnavailable):
                 found = await self._ask("index_sweep", {shard: (now, share, now + STALE_AGAIN_S) for shard in some})

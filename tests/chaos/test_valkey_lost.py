@@ -6,15 +6,19 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar
 from uuid import UUID
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
+from infra.embedded.valkey_cluster import EmbeddedCluster
 from infra.phone.state import View
+from infra.valkey.cluster import Valkey, connect
 from infra.valkey.index import ValkeyIndex
-from infra.valkey.keys import Shards
+from infra.valkey.keys import Shard, Shards
 from infra.valkey.library import Library
 from matching.ports import IndexUnavailable
 from tests.chaos.stage import BUSY_S, MEDIA, SOON_S, Stage, both_learn, none_left, since, talk
@@ -26,13 +30,17 @@ pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
 FROZEN_S = 4.0
 AGAIN_S = 0.05
+NOTICED_S = 1.0
+HOT_S = 2.0
+"""Within so long after Valkey is back whoever has a socket can be found again: the promise."""
+SHARDS = 7
+"""On the cluster."""
 
 
 @dataclass
 class Loss:
     """What is done to Valkey. `come` begins it, `go` ends it."""
 
-    engines: Engines
     come_at: float = 0.0
     gone_at: float = 0.0
     forgets: ClassVar[bool] = True
@@ -52,14 +60,20 @@ class Loss:
         return
 
 
+@dataclass
 class Wipe(Loss):
+    engines: Engines = field(kw_only=True)
+
     async def _come(self) -> None:
         async with Redis.from_url(self.engines.valkey.url) as client:
             await client.flushall()
 
 
+@dataclass
 class Restart(Loss):
     """Nothing is kept on disk."""
+
+    engines: Engines = field(kw_only=True)
 
     async def _come(self) -> None:
         await asyncio.to_thread(kill, self.engines.valkey)
@@ -68,7 +82,9 @@ class Restart(Loss):
         self.engines.valkey.start()  # in this thread: an engine ends with the thread that started it
 
 
+@dataclass
 class Freeze(Loss):
+    engines: Engines = field(kw_only=True)
     forgets: ClassVar[bool] = False
 
     async def _come(self) -> None:
@@ -77,6 +93,23 @@ class Freeze(Loss):
     async def _go(self) -> None:
         await asyncio.sleep(max(0.0, FROZEN_S - since(self.come_at)))
         thaw(self.engines.valkey)
+
+
+@dataclass
+class Failover(Loss):
+    """A primary of a cluster is killed; what it had is over when its replica has taken its place."""
+
+    cluster: EmbeddedCluster = field(kw_only=True)
+    key: ClassVar[str] = Shard(0).prefix.decode()
+
+    async def _come(self) -> None:
+        self._dead = self.cluster.primary_of(self.key)
+        await asyncio.to_thread(kill, self._dead)
+
+    async def _go(self) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while await asyncio.to_thread(self.cluster.primary_of, self.key) is self._dead:  # noqa: ASYNC110
+                await asyncio.sleep(AGAIN_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +199,35 @@ Moment = Callable[[Scene], Awaitable[None]]
 MOMENTS: Sequence[Moment] = (idle, waiting, offered, connecting, in_call)
 
 
+Record = Callable[[str, object], None]
+
+
 @pytest.mark.parametrize("kind", [Wipe, Restart, Freeze])
 async def test_valkey_is_lost(
-    stage: Stage, engines: Engines, kind: type[Loss], record_property: Callable[[str, object], None]
+    stage: Stage, engines: Engines, kind: type[Wipe | Restart | Freeze], record_property: Record
+) -> None:
+    await lost_at_each_moment(stage, lambda: kind(engines=engines), engines.restore, record_property)
+
+
+async def test_a_primary_of_a_cluster_is_lost(
+    database_url: str, cluster_url: str, cluster: EmbeddedCluster, tmp_path: Path, record_property: Record
+) -> None:
+    async with Stage.raised(database_url, cluster_url, tmp_path) as stage:
+        stage.settings["EYELINE_SHARDS"] = str(SHARDS)
+
+        def heal() -> None:
+            cluster.restore()
+            cluster.heal()
+
+        def loss() -> Failover:
+            heal()
+            return Failover(cluster=cluster)
+
+        await lost_at_each_moment(stage, loss, heal, record_property)
+
+
+async def lost_at_each_moment(
+    stage: Stage, loss: Callable[[], Loss], restore: Callable[[], None], record_property: Record
 ) -> None:
     # While Valkey is frozen a frame takes seconds; nobody may take that for a dead line.
     stage.settings |= {"EYELINE_WAVE_SIZE": "2", "EYELINE_HEARTBEAT_S": "5"}
@@ -178,14 +237,14 @@ async def test_valkey_is_lost(
         figures: dict[str, float] = {}
         async with stage.scene():
             try:
-                await act(stage, nodes, kind(engines), moment, figures)
+                await act(stage, nodes, what := loss(), moment, figures)
             except Exception as error:
                 facts = (await stage.ledger.facts())[-1:]
-                error.add_note(f"{kind.__name__} while {moment.__name__}, {figures}; the latest request: {facts}")
+                error.add_note(f"{what} while {moment.__name__}, {figures}; the latest request: {facts}")
                 failures.append(error)
-                engines.restore()
+                restore()
         record_property(moment.__name__, figures)
-        print(f"{kind.__name__} {moment.__name__}: {figures}")
+        print(f"{type(what).__name__} {moment.__name__}: {figures}")
     if failures:
         raise ExceptionGroup("these losses were not survived", failures)
 
@@ -199,7 +258,7 @@ async def act(stage: Stage, nodes: Sequence[Node], loss: Loss, moment: Moment, f
     await moment(scene)
     if loss.forgets:
         await asyncio.gather(*(begins_anew(*pair) for pair in zip(people, incarnations, strict=True)))
-    await index_is_complete(stage.valkey_url, volunteers)
+    await index_is_complete(stage, volunteers)
     scene.measured("all as before", 10 + BUSY_S)
 
 
@@ -237,17 +296,94 @@ async def begins_anew(person: Witness, before: str | None) -> None:
     await person.until(lambda _: person.incarnation not in (None, before), timeout=PATIENCE_S)
 
 
-async def index_is_complete(valkey_url: str, volunteers: Sequence[Witness]) -> None:
+async def index_is_complete(stage: Stage, volunteers: Sequence[Witness]) -> None:
     """It answers, and knows these people."""
-    async with asyncio.timeout(PATIENCE_S), Redis.from_url(valkey_url) as client:
-        while not await _lists(client, [UUID(one.state.user["id"]) for one in volunteers]):  # noqa: ASYNC110
-            await asyncio.sleep(AGAIN_S)
-
-
-async def _lists(client: Redis, people: Sequence[UUID]) -> bool:
+    client = connect(stage.valkey_url)
     try:
-        await ValkeyIndex(Library(client)).counts()
+        index = ValkeyIndex(Library(client), shards_of(stage))
+        async with asyncio.timeout(PATIENCE_S):
+            while not (await _answers(index) and await _listed(client, stage, volunteers)):  # noqa: ASYNC110
+                await asyncio.sleep(AGAIN_S)
+    finally:
+        await client.aclose()
+
+
+def shards_of(stage: Stage) -> Shards:
+    return Shards(int(stage.settings.get("EYELINE_SHARDS", "1")))
+
+
+async def _answers(index: ValkeyIndex) -> bool:
+    try:
+        await index.counts()
     except IndexUnavailable:
         return False
-    known = [await client.hexists(Shards().of(person).people, person.bytes) for person in people]
-    return all(known)
+    return True
+
+
+async def _listed(client: Valkey, stage: Stage, volunteers: Sequence[Witness]) -> bool:
+    """Whether all of them are known to be hot."""
+    shards = shards_of(stage)
+    people = [UUID(one.state.user["id"]) for one in volunteers]
+    try:
+        records = [await client.execute_command("HGET", shards.of(one).people, one.bytes) for one in people]
+    except (RedisError, OSError):
+        return False
+    return all(record is not None and record[:1] in b"hH" for record in records)
+
+
+# -- the promise to those who have a socket ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["wiped", "restarted", "failed over"])
+async def test_whoever_has_a_socket_is_back_in_a_moment(
+    request: pytest.FixtureRequest,
+    how: str,
+    engines: Engines,
+    database_url: str,
+    valkey_url: str,
+    tmp_path: Path,
+    record_property: Record,
+) -> None:
+    """Under load: requests wait for people there are none of, and one that comes meanwhile is served from Postgres."""
+    cluster: EmbeddedCluster | None = request.getfixturevalue("cluster") if how == "failed over" else None
+    loss: Loss = Wipe(engines=engines) if how == "wiped" else Restart(engines=engines)
+    if cluster is not None:
+        valkey_url, loss = request.getfixturevalue("cluster_url"), Failover(cluster=cluster)
+    async with Stage.raised(database_url, valkey_url, tmp_path) as stage:
+        if cluster is not None:
+            stage.settings["EYELINE_SHARDS"] = str(SHARDS)
+        nodes = await asyncio.gather(stage.node(), stage.node())
+        async with stage.scene():
+            waiting = [await stage.requester(f"Rosa {number}", nodes[number % 2]) for number in range(6)]
+            await asyncio.gather(*(one.request_help() for one in waiting))
+        async with stage.scene():
+            volunteers = [await stage.volunteer(f"Ada {number}", nodes[number % 2]) for number in range(8)]
+            requester = await stage.requester("Rosa", nodes[0])
+            await index_is_complete(stage, volunteers)
+            await loss.come()
+            asked = await requester.ask_on()
+            await offered_in_postgres(stage, asked["id"])
+            await loss.go()
+            client = connect(valkey_url)
+            try:
+                await asyncio.gather(*(node.event("valkey lost its data; beginning anew") for node in nodes))
+                record_property("noticed", noticed := since(loss.gone_at))
+                async with asyncio.timeout(PATIENCE_S):
+                    while not await _listed(client, stage, volunteers):  # noqa: ASYNC110
+                        await asyncio.sleep(AGAIN_S)
+                record_property("back", back := since(loss.gone_at))
+            finally:
+                await client.aclose()
+            print(f"{how}: noticed {noticed:.2f} s, back {back:.2f} s")
+            assert noticed < NOTICED_S + BUSY_S
+            assert back < HOT_S + BUSY_S
+            winner, offer = await first_offered(volunteers, asked["id"])
+            await winner.accept_on(offer)
+            await requester.in_call(asked["id"])
+            await requester.end_on(await both_learn(requester, winner, asked["id"]), "done")
+
+
+async def offered_in_postgres(stage: Stage, request_id: str) -> None:
+    async with asyncio.timeout(SOON_S + BUSY_S):
+        while not await stage.ledger.rows("SELECT 1 FROM offers WHERE request_id = $1", UUID(request_id)):  # noqa: ASYNC110
+            await asyncio.sleep(AGAIN_S)
