@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 
@@ -75,12 +76,14 @@ class TestMetrics:
     async def test_count_calls_by_route_and_nothing_made_up(self, api: HttpApi) -> None:
         await api.call("GET", "/v1/calls/of-anna")
         await api.call("DELETE", "/v1/sessions/of-anna")
+        await api.call("DELETE", f"/v1/sessions/{UUID(int=7)}")
         await api.call("MKCOL", "/v1/me")
         text = (await api.call("GET", "/metrics")).body.decode()
         assert 'eyeline_http_seconds_count{method="DELETE",route="/v1/sessions/{id}",status="401"}' in text
         assert 'eyeline_http_seconds_count{method="",route="",status="405"}' in text
         assert "anna" not in text
         assert "MKCOL" not in text
+        assert str(UUID(int=7)) not in text
 
     async def test_are_prometheus_text(self, api: HttpApi) -> None:
         answer = await api.call("GET", "/metrics")
