@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from uuid import UUID
 
 from infra.memory.request_book import Row
@@ -34,12 +35,18 @@ class Aftermath:
 
 
 async def _aftermath(world: World, *, willing: bool) -> list[str]:
+    # Who expires before nodes have had time to look says nothing about them.
+    judged = {
+        row.request.id
+        for row in world.book.rows.values()
+        if row.request.deadline >= world.clock.now + timedelta(seconds=2 * ROUND_S)
+    }
     for _ in range(ROUNDS):
         if all(row.request.state is RequestState.ENDED for row in world.book.rows.values()):
             break
         before = Seen.of(world)
         await _round(world, willing=willing)
-        stranded = (finding for row in world.book.rows.values() for finding in _stranded(world, row, before))
+        stranded = (finding for id in judged for finding in _stranded(world, world.book.rows[id], before))
         if findings := [*broken(world, before), *stranded]:
             return findings
     world.clock.advance(PEACE_S)
@@ -57,8 +64,8 @@ async def _round(world: World, *, willing: bool) -> None:
             await _hang_up(world, row.request.id)
     if not world.index._complete:
         await world.rebuild()
-    while world.unanswered:
-        await desk.person_changed(world.unanswered.pop())
+    for person_id in world.changed:
+        await desk.person_changed(person_id)
     for person_id in (await desk.sweep(100)).woken:
         await woken_up(desk, person_id)
     for request_id in await desk.due(100):

@@ -43,9 +43,12 @@ def answers(volunteer: int) -> Act:
 
 
 async def _accept(world: World, desk: HelpDesk, volunteer: int, request: UUID, epoch: int) -> None:
-    refused = await desk.accept(request, Acceptance(person(volunteer), session(volunteer), epoch))
-    if refused is None:
+    not_won = await desk.accept(request, Acceptance(person(volunteer), session(volunteer), epoch))
+    if not_won is None:
         world.promises.append(Promise("won", request, person(volunteer), epoch))
+    elif not_won.offer is not None:
+        other = not_won.offer.offer
+        world.promises.append(Promise("offered", other.request_id, person(volunteer), other.epoch))
 
 
 def declines(volunteer: int, request: int = 0, epoch: int = 1) -> Act:
@@ -116,6 +119,27 @@ async def _end_call(world: World, desk: HelpDesk, request: UUID, epoch: int, eve
         await desk.look(request)
 
 
+def wants_callback(request: int = 0) -> Act:
+    """Nobody came: tell me when somebody is free."""
+
+    async def deed(world: World, desk: HelpDesk) -> None:
+        free = await desk.want_callback(request_id(request))
+        if free is not None:
+            await woken_up(desk, free)
+
+    return deed
+
+
+def calls_back() -> Act:
+    """What nodes do again and again for those who want to be told that somebody is free."""
+
+    async def deed(world: World, desk: HelpDesk) -> None:
+        for fired in await desk.call_back():
+            await desk.look(fired)
+
+    return deed
+
+
 def sweeps() -> Act:
     """The index's clocks; whoever they wake is matched with what waits for them."""
 
@@ -142,11 +166,10 @@ def changes(volunteer: int, change: Callable[[Volunteer], None], what: str) -> A
     async def deed(world: World, desk: HelpDesk) -> None:
         def changed() -> None:
             change(world.book.people[person(volunteer)])
-            world.unanswered.add(person(volunteer))
+            world.changed.add(person(volunteer))
 
         await world.happens(what, changed)
         await desk.person_changed(person(volunteer))
-        world.unanswered.discard(person(volunteer))
         await woken_up(desk, person(volunteer))
 
     return deed

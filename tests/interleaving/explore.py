@@ -132,7 +132,7 @@ class Explorer:
         before = Seen.of(run.world)
         run.take(choice)
         self.explored.steps += 1
-        findings = failures(run) or [*run.findings, *broken(run.world, before)]
+        findings = failures(run) or [*run.findings, *broken(run.world, before), *self.scenario.always(run.world)]
         if findings:
             raise Broken(findings, run, told(self.scenario, self.product, run))
 

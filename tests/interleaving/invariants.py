@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import isfinite
 from uuid import UUID
 
@@ -27,10 +27,18 @@ class Seen:
     """What the books held before a step."""
 
     cases: dict[UUID, tuple[Request, tuple[Offer, ...]]]
+    kept_for: dict[UUID, datetime | None]
+    """Person -> until when they are kept for somebody who was told that they are free."""
+    fired: dict[UUID, datetime | None]
+    """Request -> until when its requester was told that somebody is free."""
 
     @classmethod
     def of(cls, world: World) -> Seen:
-        return cls({id: (row.request, tuple(row.offers)) for id, row in world.book.rows.items()})
+        return cls(
+            {id: (row.request, tuple(row.offers)) for id, row in world.book.rows.items()},
+            {id: one.called_back_until for id, one in world.book.people.items()},
+            {id: _fired(row) for id, row in world.book.rows.items()},
+        )
 
 
 Finding = Iterator[str]
@@ -107,6 +115,8 @@ def offers_are_allowed(world: World, before: Seen) -> Finding:
         for offer in row.offers[known:]:
             if frozenset({row.request.requester_id, offer.person_id}) in world.book.avoided:
                 yield f"5: {person_name(offer.person_id)} was offered {name(row)} of somebody they never meet"
+            if not world.book._is_for(row.request, offer.person_id):
+                yield f"5: {person_name(offer.person_id)} was offered {name(row)}, which is not open to them"
             if world.book.people[offer.person_id].paused:
                 yield f"5: {person_name(offer.person_id)} was offered {name(row)} while paused"
         if len({offer.person_id for offer in ringing}) < len(ringing) or _repeats(
@@ -135,8 +145,25 @@ def promises_hold(world: World, before: Seen) -> Finding:
             yield f"8: {name(row)} was cancelled, and is {row.request.state.value}"
         elif promise.what == "won" and _won_another(row, promise.person_id, promise.epoch):
             yield f"4: {person_name(promise.person_id)} said yes to epoch {promise.epoch} of {name(row)}, won another"
+        elif promise.what == "offered" and not _was_offered(row, promise.person_id, promise.epoch):
+            yield f"8: {person_name(promise.person_id)} was given an offer of {name(row)} that was never made"
         elif promise.what in ("won", "declined") and not _outcome(row, promise.what, promise.person_id, promise.epoch):
             yield f"8: {person_name(promise.person_id)} had {promise.what} {name(row)}, epoch {promise.epoch}: lost"
+
+
+def one_callback_each(world: World, before: Seen) -> Finding:
+    """Whoever is free is promised to one requester at a time, who hears of it once."""
+    fired = [id for id, row in world.book.rows.items() if _fired(row) and _fired(row) != before.fired.get(id)]
+    kept = [id for id, one in world.book.people.items() if one.called_back_until != before.kept_for.get(id)]
+    if len(fired) != len(kept):
+        yield f"1: {len(fired)} were told that somebody is free, and {len(kept)} are"
+    for person_id in kept:
+        until = before.kept_for.get(person_id)
+        if until is not None and until > world.clock.now:
+            yield f"1: {person_name(person_id)} was promised to two requesters"
+    for request_id in fired:
+        if before.fired.get(request_id) is not None:
+            yield f"1: the requester of {name(world.book.rows[request_id])} was told twice that somebody is free"
 
 
 INVARIANTS: tuple[Callable[[World, Seen], Finding], ...] = (
@@ -147,6 +174,7 @@ INVARIANTS: tuple[Callable[[World, Seen], Finding], ...] = (
     the_past_stands,
     offers_are_allowed,
     rings_are_true,
+    one_callback_each,
     promises_hold,
 )
 
@@ -167,6 +195,14 @@ def _without_telling(offer: Offer) -> Offer:
 
 def _outcome(row: Row, what: str, person_id: UUID | None, epoch: int) -> bool:
     return any((o.person_id, o.epoch, o.outcome) == (person_id, epoch, OfferOutcome(what)) for o in row.offers)
+
+
+def _was_offered(row: Row, person_id: UUID | None, epoch: int) -> bool:
+    return any((offer.person_id, offer.epoch) == (person_id, epoch) for offer in row.offers)
+
+
+def _fired(row: Row) -> datetime | None:
+    return None if row.callback is None else row.callback.until
 
 
 def _won_another(row: Row, person_id: UUID | None, epoch: int) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from infra.memory.request_book import Row
-from matching.model import OfferOutcome, RequestState
+from matching.languages import index_language
+from matching.model import Offer, OfferOutcome, RequestState
 from tests.interleaving.strands import Actor
 from tests.interleaving.world import World
 
@@ -48,7 +49,7 @@ class Overtaking:
             for id, row in self._world.book.rows.items()
             for offer in row.offers[self._offers.get(id, 0) :]
             for other in older
-            if _place(other) < _place(row) and self._may_have(other, offer.person_id)
+            if _place(other) < _place(row) and self._may_have(other, offer)
         ]
 
     def _wanting(self) -> set[UUID]:
@@ -65,8 +66,11 @@ class Overtaking:
             and self._world.pace.wants_people(book._case(row), now)
         }
 
-    def _may_have(self, row: Row, person_id: UUID) -> bool:
-        book = self._world.book
+    def _may_have(self, row: Row, drawn: Offer) -> bool:
+        """In the language in which they were drawn; who speaks another one, too, is not looked for in that."""
+        book, person_id = self._world.book, drawn.person_id
+        if index_language(drawn.language) not in map(index_language, row.request.languages):
+            return False
         asked = any(offer.person_id == person_id and offer.outcome in NOT_AGAIN for offer in row.offers)
         return not asked and not book._avoided(row, person_id) and book._is_for(row.request, person_id)
 

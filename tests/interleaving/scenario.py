@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from tests.interleaving.deeds import Act
@@ -38,6 +38,10 @@ class Bounds:
     duplicates: int = 1
 
 
+def nothing(world: World) -> Iterable[str]:
+    return ()
+
+
 FULL = Bounds()
 WITHOUT_DUPLICATES = Bounds(duplicates=0)
 ONE_PREEMPTION = Bounds(preemptions=1)
@@ -53,6 +57,8 @@ class Scenario:
     parts: tuple[Part, ...]
     size: Size = field(default_factory=Size)
     bounds: tuple[Bounds, ...] = (FULL,)
+    always: Callable[[World], Iterable[str]] = nothing
+    """What is wrong with a state of this very scenario."""
 
     def with_duplicate(self, name: str | None) -> tuple[Part, ...]:
         """All parts, with the message of this name once more."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from uuid import UUID
+
 from infra.memory.request_book import Volunteer
 from matching.request_rules import Acceptance, Event
 from tests.interleaving.deeds import (
@@ -9,6 +12,7 @@ from tests.interleaving.deeds import (
     acknowledges,
     answers,
     avoids,
+    calls_back,
     cancels,
     changes,
     declines,
@@ -20,6 +24,7 @@ from tests.interleaving.deeds import (
     request_id,
     session,
     sweeps,
+    wants_callback,
     wipes,
 )
 from tests.interleaving.scenario import ONE_PREEMPTION, WITHOUT_DUPLICATES, Part, Scenario
@@ -27,6 +32,7 @@ from tests.interleaving.world import Size, World
 from tests.support.fakes.cases import person
 
 A, B = 0, 1
+GROUP = UUID(int=77)
 ONE_BY_ONE = Size(wave=1)
 STRANGE_HERALD = Size(wave=1, slow_telling=True)
 
@@ -56,6 +62,45 @@ async def answered(world: World) -> None:
     await world.desk.accept(request_id(0), Acceptance(person(0), session(0), 1))
 
 
+async def two_of_one(world: World) -> None:
+    """One request waits and rings at two of three; the other one was given up."""
+    await the_older_rings(world)
+    await world.desk.cancel(request_id(1))
+
+
+async def one_stands_by(world: World) -> None:
+    """v0 answered, v1 came second and stands by."""
+    await two_of_one(world)
+    for volunteer in (0, 1):
+        await world.desk.accept(request_id(0), Acceptance(person(volunteer), session(volunteer), 1))
+
+
+def who_stands_by_comes_first(world: World) -> Iterator[str]:
+    again = [offer for offer in world.book.offers(request_id(0)) if offer.epoch == 2]
+    if again and again[0].person_id != person(1):
+        yield "(standing by) v1 stood by, and another was asked"
+
+
+async def nobody_came(world: World) -> None:
+    """Three people are asleep; the requests of two, who want to be told, have expired."""
+    await nobody_asked(world)
+    for one in world.book.people.values():
+        one.paused = True
+        await world.desk.person_changed(one.id)
+    await world.later(61)
+    for number in range(2):
+        await world.look(request_id(number))
+        await world.desk.want_callback(request_id(number))
+
+
+async def for_a_group(world: World) -> None:
+    """The older request is for a group, of which v2 is, and opens to all in ten seconds."""
+    await world.volunteers(3)
+    world.book.members[GROUP] = {person(2)}
+    await world.ask_through(world.desk, 0, group=GROUP)
+    await world.ask_through(world.desk, 1)
+
+
 async def one_deaf(world: World) -> None:
     """As `the_older_rings`, and nobody has acknowledged it."""
     world.phones.deaf = {person(number) for number in range(3)}
@@ -74,8 +119,55 @@ _ALL = (
     Scenario(
         "two-accepts",
         "Two people say yes through two nodes.",
-        all_ring,
+        two_of_one,
         (Part("yes0", accepts(0), A, is_message=True), Part("yes1", accepts(1), B, is_message=True)),
+    ),
+    Scenario(
+        "second-is-supply",
+        "Two people say yes, and another request waits: whoever came second is offered that.",
+        the_older_rings,
+        (Part("yes0", accepts(0), A), Part("yes1", accepts(1), B, is_message=True)),
+        bounds=(WITHOUT_DUPLICATES, ONE_PREEMPTION),
+    ),
+    Scenario(
+        "standby",
+        "The call of who was faster fails; who stood by is asked first, and answers.",
+        one_stands_by,
+        (
+            Part("end", ends_call(0, 1, Event.RETURNED), A, is_message=True),
+            Part("yes1", answers(1), B),
+        ),
+        ONE_BY_ONE,
+        always=who_stands_by_comes_first,
+    ),
+    Scenario(
+        "callback",
+        "Somebody wakes up, and says so twice, while two who nobody came to want to be told.",
+        nobody_came,
+        (
+            Part("wake", changes(0, wakes_up, "v0 is back"), A, is_message=True),
+            Part("round", calls_back(), B),
+        ),
+    ),
+    Scenario(
+        "callback-or-not",
+        "Somebody wakes up just when a requester wants to be told.",
+        nobody_came,
+        (
+            Part("wake", changes(0, wakes_up, "v0 is back"), A),
+            Part("want", wants_callback(0), B, is_message=True),
+        ),
+    ),
+    Scenario(
+        "group",
+        "A request for a group opens to everybody while two nodes look.",
+        for_a_group,
+        (
+            Part("look", looks(0), A),
+            Part("10s", passes(10), is_mortal=False),
+            Part("again", looks(0), B),
+        ),
+        ONE_BY_ONE,
     ),
     Scenario(
         "yes-twice-taken",
@@ -182,7 +274,7 @@ _ALL = (
         nobody_asked,
         (
             Part("look", looks(0), A),
-            Part("sleep", changes(0, falls_asleep, "v0 is paused"), B),
+            Part("sleep", changes(0, falls_asleep, "v0 is paused"), A),
             Part("wake", changes(0, wakes_up, "v0 is back"), B),
         ),
         ONE_BY_ONE,

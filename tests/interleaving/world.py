@@ -35,7 +35,7 @@ LIMITS = RequestLimits(
 class Promise:
     """Somebody was answered that it is so: it must be in the books from then on."""
 
-    what: Literal["opened", "won", "declined", "cancelled"]
+    what: Literal["opened", "won", "declined", "cancelled", "offered"]
     request_id: UUID
     person_id: UUID | None = None
     epoch: int = 0
@@ -94,8 +94,8 @@ class World(Town):
         self.listings = MemoryListings(self.book)
         self.phones = Phones(self.book, self.clock, is_slow=size.slow_telling)
         self.promises: list[Promise] = []
-        self.unanswered: set[UUID] = set()
-        """Who said something of themselves and was not answered: their app says it again."""
+        self.changed: set[UUID] = set()
+        """Who said something of themselves: as long as their app is open, its node lists them again and again."""
         self._make_nodes()
 
     def _make_nodes(self) -> None:
@@ -120,13 +120,11 @@ class World(Town):
 
     def saved(self) -> Saved:
         """Everything that outlives a node."""
-        return COPIES.of(self.clock, self.book, self.index, self.listings, self.phones, self.promises, self.unanswered)
+        return COPIES.of(self.clock, self.book, self.index, self.listings, self.phones, self.promises, self.changed)
 
     def restore(self, saved: Saved) -> None:
         """Everything as it was, and nodes that know nothing."""
-        self.clock, self.book, self.index, self.listings, self.phones, self.promises, self.unanswered = COPIES.of(
-            *saved
-        )
+        self.clock, self.book, self.index, self.listings, self.phones, self.promises, self.changed = COPIES.of(*saved)
         self._make_nodes()
 
     def fingerprint(self, digests: Digests) -> int:
@@ -137,7 +135,7 @@ class World(Town):
             digests.of_parts(self.index),
             digests.of_parts(self.phones, {"told", "progressed", "_book", "_clock"}),
             digests.of(self.promises),
-            digests.of(self.unanswered),
+            digests.of(self.changed),
         )
         return hash(parts)
 
@@ -179,7 +177,9 @@ class World(Town):
             del self.book.busy[person]
         return next((person for person in freed if person in self.book.people), None)
 
-    async def ask_through(self, desk: HelpDesk, number: int, *languages: str) -> Request:
+    async def ask_through(
+        self, desk: HelpDesk, number: int, *languages: str, group: UUID | None = None, public_after_s: float = 10
+    ) -> Request:
         """Requester number `number` asks for help, and again should that have been lost."""
         tags = languages or ("en",)
         new = NewRequest(
@@ -191,6 +191,8 @@ class World(Town):
             mode="video",
             idempotency_key=f"of {number}",
             body_hash=b"",
+            group_id=group,
+            public_after=None if group is None else timedelta(seconds=public_after_s),
         )
         return (await desk.open(new)).request
 
