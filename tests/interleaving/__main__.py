@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.interleaving.explore import Explorer, replay
+from tests.interleaving.explore import Broken, Explorer, replay
 from tests.interleaving.scenarios import SCENARIOS
 
 
@@ -14,7 +14,10 @@ def main(arguments: list[str]) -> None:
             print(f"{number:3} {step}")
         return
     for name in arguments or SCENARIOS:
-        print(Explorer(SCENARIOS[name]).explore(), flush=True)
+        try:
+            print(Explorer(SCENARIOS[name]).explore(), flush=True)
+        except Broken as broken:
+            print(f"{name:32} {SCENARIOS[name].open_question or 'BROKEN'}\n{broken}", flush=True)
 
 
 if __name__ == "__main__":

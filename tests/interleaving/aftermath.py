@@ -7,7 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from infra.memory.request_book import Row
-from matching.model import Outcome, RequestState, Tier
+from matching.model import Outcome, RequestState
 from matching.request_rules import Acceptance, Event
 from tests.interleaving.deeds import woken_up
 from tests.interleaving.invariants import LIVE, Seen, broken, name, person_name
@@ -65,7 +65,8 @@ async def _round(world: World, *, willing: bool) -> None:
     if not world.index._complete:
         await world.rebuild()
     for person_id in world.changed:
-        await desk.person_changed(person_id)
+        if world.book.people[person_id].ready:
+            await desk.person_changed(person_id)
     for person_id in (await desk.sweep(100)).woken:
         await woken_up(desk, person_id)
     for request_id in await desk.due(100):
@@ -101,7 +102,7 @@ def _stranded(world: World, row: Row, before: Seen) -> Iterator[str]:
 
 def _can_come(world: World, person_id: UUID) -> bool:
     one = world.book.people[person_id]
-    return one.ready and not one.paused
+    return one.tier(world.clock.now) is not None and not one.paused
 
 
 def _unfinished(world: World) -> Iterator[str]:
@@ -120,8 +121,8 @@ def _unfinished(world: World) -> Iterator[str]:
             continue
         entry = world.index._people.get(person_id)
         if entry is None:
-            yield f"3: {person_name(person_id)} is ready, and not in the index"
-        elif entry.wake_at is not None or entry.listing.tier is not Tier.HOT:
+            yield f"3: {person_name(person_id)} can be asked, and is not in the index"
+        elif entry.wake_at is not None or entry.listing.tier is not world.book.people[person_id].tier(world.clock.now):
             yield f"3: {person_name(person_id)} does not come back"
         if world.book.taken_until(person_id) is not None:
             yield f"3: {person_name(person_id)} is taken for ever"

@@ -27,7 +27,7 @@ from tests.interleaving.deeds import (
     wants_callback,
     wipes,
 )
-from tests.interleaving.scenario import ONE_PREEMPTION, WITHOUT_DUPLICATES, Part, Scenario
+from tests.interleaving.scenario import ONE_PREEMPTION, WITHOUT_DUPLICATES, Bounds, Part, Scenario
 from tests.interleaving.world import Size, World
 from tests.support.fakes.cases import person
 
@@ -99,6 +99,13 @@ async def for_a_group(world: World) -> None:
     world.book.members[GROUP] = {person(2)}
     await world.ask_through(world.desk, 0, group=GROUP)
     await world.ask_through(world.desk, 1)
+
+
+async def one_closed(world: World) -> None:
+    """v0 has the app closed; nobody wants anything."""
+    await world.volunteers(1)
+    world.book.people[person(0)].ready, world.book.people[person(0)].device = False, "in use"
+    await world.desk.person_changed(person(0))
 
 
 async def one_deaf(world: World) -> None:
@@ -279,6 +286,19 @@ _ALL = (
         ),
         ONE_BY_ONE,
         (ONE_PREEMPTION,),
+    ),
+    Scenario(
+        "asleep-with-the-app-closed",
+        "As before, of somebody whose app is closed, through two nodes, and nobody is looked for.",
+        one_closed,
+        (
+            Part("sleep", changes(0, falls_asleep, "v0 is paused"), A),
+            Part("wake", changes(0, wakes_up, "v0 is back"), B),
+        ),
+        ONE_BY_ONE,
+        (Bounds(crashes=0),),
+        open_question="Of two nodes that list a person at once the one that read first may write last. Whose app is"
+        " open is listed again and again; whose app is closed stays as they were listed until they change something.",
     ),
     Scenario(
         "avoid",

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
-from tests.interleaving.explore import Explorer
+from tests.interleaving.explore import Broken, Explorer
 from tests.interleaving.scenarios import SCENARIOS
 
 
+def cases() -> Iterator[ParameterSet]:
+    for name, scenario in SCENARIOS.items():
+        known = scenario.open_question
+        marks = [pytest.mark.xfail(raises=Broken, strict=True, reason=known)] if known else []
+        yield pytest.param(name, id=name, marks=marks)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", cases())
 def test_keeps_the_invariants(name: str, record_property: Callable[[str, object], None]) -> None:
     explored = Explorer(SCENARIOS[name]).explore()
     record_property("explored", str(explored))
