@@ -56,10 +56,10 @@ async def all_ring(world: World) -> None:
     await world.look(request_id(1))
 
 
-async def answered(world: World) -> None:
-    """v0 was faster than v1 in answering the older request; the younger one rings at v2."""
-    await all_ring(world)
-    await world.desk.accept(request_id(0), Acceptance(person(0), session(0), 1))
+async def one_waits(world: World) -> None:
+    """One request waits, three people are there, nobody was asked yet."""
+    await world.volunteers(3)
+    await world.ask_through(world.desk, 0)
 
 
 async def two_of_one(world: World) -> None:
@@ -68,11 +68,16 @@ async def two_of_one(world: World) -> None:
     await world.desk.cancel(request_id(1))
 
 
+async def one_answered(world: World) -> None:
+    """v0 was faster than v1 in answering the only request; v2 is there."""
+    await two_of_one(world)
+    await world.desk.accept(request_id(0), Acceptance(person(0), session(0), 1))
+
+
 async def one_stands_by(world: World) -> None:
     """v0 answered, v1 came second and stands by."""
-    await two_of_one(world)
-    for volunteer in (0, 1):
-        await world.desk.accept(request_id(0), Acceptance(person(volunteer), session(volunteer), 1))
+    await one_answered(world)
+    await world.desk.accept(request_id(0), Acceptance(person(1), session(1), 1))
 
 
 def who_stands_by_comes_first(world: World) -> Iterator[str]:
@@ -175,6 +180,7 @@ _ALL = (
             Part("again", looks(0), B),
         ),
         ONE_BY_ONE,
+        (ONE_PREEMPTION,),
     ),
     Scenario(
         "yes-twice-taken",
@@ -226,7 +232,7 @@ _ALL = (
     Scenario(
         "stale-yes",
         "A call ends and its request waits again; who came second says yes to the old epoch, late.",
-        answered,
+        one_answered,
         (
             Part("end", ends_call(0, 1, Event.RETURNED), A, is_message=True),
             Part("late1", accepts(1, epoch=1), B, is_message=True),
@@ -248,7 +254,7 @@ _ALL = (
     Scenario(
         "hang-up-or-cancel",
         "The call ends by itself while the requester gives up.",
-        answered,
+        one_answered,
         (
             Part("end", ends_call(0, 1, Event.RETURNED), A, is_message=True),
             Part("cancel", cancels(0), B, is_message=True),
@@ -277,19 +283,24 @@ _ALL = (
     ),
     Scenario(
         "asleep",
-        "Somebody wants to be left alone, and changes their mind, while they are being asked.",
-        nobody_asked,
+        "Somebody wants to be left alone while they are being asked.",
+        one_waits,
+        (Part("look", looks(0), A), Part("sleep", changes(0, falls_asleep, "v0 is paused"), B)),
+        ONE_BY_ONE,
+    ),
+    Scenario(
+        "asleep-and-awake",
+        "Somebody is left alone, and is there again, through two nodes at once, while a request waits.",
+        one_waits,
         (
-            Part("look", looks(0), A),
             Part("sleep", changes(0, falls_asleep, "v0 is paused"), A),
             Part("wake", changes(0, wakes_up, "v0 is back"), B),
         ),
         ONE_BY_ONE,
-        (ONE_PREEMPTION,),
     ),
     Scenario(
         "asleep-with-the-app-closed",
-        "As before, of somebody whose app is closed, through two nodes, and nobody is looked for.",
+        "The same of somebody whose app is closed, through two nodes, and nobody is looked for.",
         one_closed,
         (
             Part("sleep", changes(0, falls_asleep, "v0 is paused"), A),
@@ -331,7 +342,7 @@ _ALL = (
     Scenario(
         "opened-twice",
         "A request is opened, and opened again because the answer was lost.",
-        nobody_asked,
+        one_waits,
         (Part("open", opens(2), A, is_message=True),),
         ONE_BY_ONE,
     ),
