@@ -7,6 +7,7 @@ transaction (`RequestBook.decide`), telling may be repeated by any later look.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +16,7 @@ from uuid import UUID
 
 from matching.asking import Asking, AskingLimits
 from matching.languages import index_languages
-from matching.model import Offer, OfferOutcome, Request, RequestState, WithdrawReason
+from matching.model import Listing, Offer, OfferOutcome, Request, RequestState, WithdrawReason
 from matching.pace import Pace, Search
 from matching.ports import (
     Decided,
@@ -38,6 +39,8 @@ HOLD_IN_CALL_S = 60.0
 """How long the index leaves someone in a call alone before it tries again; the call's end frees them sooner."""
 
 
+LISTED_AT_MOST = 3
+"""Times that somebody is listed for one change of theirs, should others change them at that moment."""
 FREE_AT_ONCE = 8
 """Of so many people who are free in one language at once, requesters are told in one round."""
 
@@ -190,17 +193,22 @@ class HelpDesk:
 
     async def person_changed(self, person_id: UUID) -> None:
         """Languages, hours, readiness or standing changed: list the person anew, or not at all."""
-        # One after the other: of two at once, the one that read first could write last, and what was true before.
+        # One after the other: of two at once, the one that read first could write last, and what was true before. That
+        # may be another node, so it is read once more whether what was written is so.
         async with self._listing_anew[person_id.int % LISTING_LOCKS]:
             listings = await self._listings.of([person_id])
-            now = (await self._book.now()).timestamp()
-            try:
-                if listings:
-                    await self._index.put(listings, now)
-                else:
-                    await self._index.remove([person_id])
-            except IndexUnavailable:
-                return
+            for _ in range(LISTED_AT_MOST):
+                now = (await self._book.now()).timestamp()
+                try:
+                    if listings:
+                        await self._index.put(listings, now)
+                    else:
+                        await self._index.remove([person_id])
+                except IndexUnavailable:
+                    return
+                listed, listings = listings, await self._listings.of([person_id])
+                if [*map(_standing, listed)] == [*map(_standing, listings)]:
+                    return
 
     async def freed(self, person_id: UUID, now: datetime) -> None:
         """Their call is over: they may be asked again after a moment of peace."""
@@ -303,3 +311,9 @@ def why_not(request: Request, offer: Offer | None, yes: Acceptance) -> Refusal |
     if offer.outcome is OfferOutcome.WITHDRAWN and offer.reason is not WithdrawReason.UNAVAILABLE:
         return Refusal.REQUEST_ENDED
     return Refusal.REQUEST_ENDED if request.state is RequestState.ENDED else Refusal.OFFER_OVER
+
+
+def _standing(listing: Listing) -> tuple[object, ...]:
+    """What of a listing changes only when the person does: turns and leases move all the time."""
+    paused = listing.not_before == math.inf
+    return listing.languages, listing.tier, listing.opens_at, listing.closes_at, listing.newcomer, paused
