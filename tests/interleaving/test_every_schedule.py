@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from _pytest.mark.structures import ParameterSet
@@ -11,15 +11,14 @@ from tests.interleaving.explore import Broken, Explorer
 from tests.interleaving.scenarios import SCENARIOS
 
 
-def cases() -> Iterator[ParameterSet]:
-    for name, scenario in SCENARIOS.items():
-        known = scenario.open_question
-        marks = [pytest.mark.xfail(raises=Broken, strict=True, reason=known)] if known else []
-        yield pytest.param(name, id=name, marks=marks)
+def case(name: str) -> ParameterSet:
+    known = SCENARIOS[name].open_question
+    marks = [pytest.mark.xfail(raises=Broken, strict=True, reason=known)] if known else []
+    return pytest.param(name, id=name, marks=marks)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", cases())
+@pytest.mark.parametrize("name", [case(name) for name in SCENARIOS])
 def test_keeps_the_invariants(name: str, record_property: Callable[[str, object], None]) -> None:
     explored = Explorer(SCENARIOS[name]).explore()
     record_property("explored", str(explored))
