@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> None:
         try:
             print(Explorer(SCENARIOS[name]).explore(), flush=True)
         except Broken as broken:
-            print(f"{name:32} {SCENARIOS[name].open_question or 'BROKEN'}\n{broken}", flush=True)
+            print(f"{name:32} BROKEN\n{broken}", flush=True)
 
 
 if __name__ == "__main__":

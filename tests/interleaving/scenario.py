@@ -57,8 +57,6 @@ class Scenario:
     parts: tuple[Part, ...]
     size: Size = field(default_factory=Size)
     bounds: tuple[Bounds, ...] = (FULL,)
-    open_question: str = ""
-    """Why an invariant does not hold here, and what that costs."""
     always: Callable[[World], Iterable[str]] = nothing
     """What is wrong with a state of this very scenario."""
 
