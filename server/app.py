@@ -120,8 +120,6 @@ FRESH = timedelta(seconds=15)
 """A ready session counts as hot while it was seen within this time: three heartbeats."""
 BURST_S = 4
 """So many seconds' worth of frames may come at once on a socket."""
-FAMILY_REQUESTS = 1000
-"""Enough for the line that other policies are compared with in a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -540,14 +538,14 @@ def simulate(
     def on_played(played: Played) -> None:
         on_step(f"{played.name} at a chance of {played.chance} is simulated")
 
-    comparison = compare(World(seed, requests), on_played=on_played)
+    world = World(seed, requests)
+    comparison = compare(world, on_played=on_played)
     for line in [json.dumps(report.as_json(comparison), indent=2)] if as_json else report.as_table(comparison):
         say(line)
     if plots is not None:
         from infra.simulation.plots import draw
 
-        small = World(seed, min(requests, FAMILY_REQUESTS))
-        family = compare(small, FIXED_FAMILY, on_played=on_played)
+        family = compare(world, FIXED_FAMILY, on_played=on_played)
         for path in draw({**comparison, **family}, plots):
             on_step(f"{path} is drawn")
 

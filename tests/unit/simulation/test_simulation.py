@@ -108,7 +108,7 @@ class TestCommand:
         )
         assert done.exit_code == 0
         assert set(json.loads(done.stdout)) == set(CONTENDERS)
-        assert played == [(World(8, 4000), tuple(CONTENDERS)), (World(8, 1000), tuple(FIXED_FAMILY))]
+        assert played == [(World(8, 4000), tuple(CONTENDERS)), (World(8, 4000), tuple(FIXED_FAMILY))]
         assert len(list(folder.glob("*.png"))) == 5
 
     def test_prints_a_table(self, played: list[tuple[World, tuple[str, ...]]]) -> None:
