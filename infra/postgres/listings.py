@@ -47,9 +47,9 @@ class PostgresListings:
         the last."""
         now = await self._pool.fetchval(_SQL["clock"])
         spoken = None if speaking is None else list(speaking)
-        rows = await self._pool.fetch(_SQL["page"], after, limit, self._fresh, spoken, list(besides))
-        listings = [_listing(row, now, self._edges) for row in rows if row["id"] is not None]
-        return listings, rows[0]["last_id"] if rows[0]["people"] == limit else None
+        people = [row["id"] for row in await self._pool.fetch(_SQL["page"], after, limit)]
+        rows = await self._pool.fetch(_SQL["those_of"], people, self._fresh, spoken, list(besides))
+        return [_listing(row, now, self._edges) for row in rows], people[-1] if len(people) == limit else None
 
     async def wanted(self) -> list[list[str]]:
         """The languages requests wait for now, then those most asked for lately."""

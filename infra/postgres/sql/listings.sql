@@ -10,37 +10,40 @@ WHERE u.id = ANY ($1::uuid[]) AND u.role = 'volunteer' AND u.status = 'active' A
   AND t.tier IS NOT NULL
 
 -- name: page
--- Of a bounded number of people those who speak what is wanted; in any case one row, with how far it came. The tier is
--- that of eyeline_tier, found for all at once.
+-- Who comes next.
+SELECT id FROM users
+WHERE role = 'volunteer' AND status = 'active' AND index_languages <> '{}'
+  AND id > coalesce($1::uuid, '00000000-0000-0000-0000-000000000000')
+ORDER BY id LIMIT $2
+
+-- name: those_of
+-- Of these people those who speak what is wanted. The tier is that of eyeline_tier, without a call for each.
 WITH moment AS MATERIALIZED (
     SELECT eyeline_now() AS now
-), these AS MATERIALIZED (
+), wanted AS MATERIALIZED (
     SELECT id, index_languages, time_zone, last_asked_at, not_before, week_full_until, connected_at, hot_until
     FROM users
-    WHERE role = 'volunteer' AND status = 'active' AND index_languages <> '{}' AND ($1::uuid IS NULL OR id > $1)
-    ORDER BY id LIMIT $2
-), wanted AS MATERIALIZED (
-    SELECT * FROM these WHERE ($4::text[] IS NULL OR index_languages && $4) AND NOT index_languages && $5
-), there AS (
-    SELECT s.user_id AS id, bool_or(s.ready) AS ready, bool_or(s.owner_epoch > 0) AS open
-    FROM moment CROSS JOIN wanted u JOIN sessions s ON s.user_id = u.id
-    WHERE s.ended_at IS NULL AND s.seen_at > now - $3::interval GROUP BY 1
-), woken AS (
-    SELECT p.user_id AS id, max(d.seen_at) AS seen_at
-    FROM moment CROSS JOIN wanted u JOIN push_values p ON p.user_id = u.id JOIN devices d USING (user_id, device_id)
-    WHERE p.kind IN ('fcm', 'webpush') AND coalesce(p.quarantined_until <= now, true) GROUP BY 1
+    WHERE id = ANY ($1::uuid[]) AND role = 'volunteer' AND status = 'active'
+      AND ($3::text[] IS NULL OR index_languages && $3) AND NOT index_languages && $4
 ), listed AS (
-    SELECT u.*, a.weekly::text, coalesce(a.paused, false) AS paused, a.paused_until, b.until AS busy_until,
+    SELECT u.*, a.*, b.until AS busy_until,
            CASE WHEN there.ready OR there.open AND u.hot_until > now THEN 'hot'
                 WHEN there.open OR woken.seen_at > now - interval '30 days' THEN 'cold'
                 WHEN woken.seen_at IS NOT NULL THEN 'idle' END AS tier
-    FROM moment CROSS JOIN wanted u LEFT JOIN there USING (id) LEFT JOIN woken USING (id)
-         LEFT JOIN availability a ON a.user_id = u.id LEFT JOIN busy b ON b.person_id = u.id AND b.until > now
+    FROM moment CROSS JOIN wanted u
+         LEFT JOIN LATERAL (
+             SELECT bool_or(s.ready) AS ready, bool_or(s.owner_epoch > 0) AS open FROM sessions s
+             WHERE s.user_id = u.id AND s.ended_at IS NULL AND s.seen_at > now - $2::interval) there ON true
+         LEFT JOIN LATERAL (
+             SELECT max(d.seen_at) AS seen_at FROM push_values p JOIN devices d USING (user_id, device_id)
+             WHERE p.user_id = u.id AND p.kind IN ('fcm', 'webpush') AND coalesce(p.quarantined_until <= now, true)
+         ) woken ON true
+         -- OFFSET 0: by the index, whatever the planner thinks of the number of people.
+         LEFT JOIN LATERAL (
+             SELECT weekly::text, paused, paused_until FROM availability WHERE user_id = u.id OFFSET 0) a ON true
+         LEFT JOIN LATERAL (SELECT until FROM busy WHERE person_id = u.id AND until > now OFFSET 0) b ON true
 )
-SELECT came.*, l.*
-FROM (SELECT count(*) AS people, (array_agg(id ORDER BY id DESC))[1] AS last_id FROM these) came
-     LEFT JOIN listed l ON l.tier IS NOT NULL
-ORDER BY l.id
+SELECT * FROM listed WHERE tier IS NOT NULL ORDER BY id
 
 -- name: wanted
 -- What requests wait for now, and what was asked for lately, each by how much.
