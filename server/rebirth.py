@@ -27,6 +27,7 @@ CHECK_S = 0.5
 LEASE_S = 5.0
 PAGE = 1000
 """Volunteers read at once; a node that rebuilds is deaf to its sockets for some ten milliseconds at a time."""
+PARTS = 2
 RELIST_EVERY_S = 20.0
 
 
@@ -154,8 +155,10 @@ class Rebirth:
             async for page in pages:
                 count += len(page)
                 now = (await self._book.now()).timestamp()
-                # Those known already were listed by somebody who knew later.
-                await self._index.restore([one for one in page if lease.wants(one.person_id)], now)
+                wanted = [one for one in page if lease.wants(one.person_id)]
+                # Those known already were listed by somebody who knew later. In parts: while Valkey works on one, the
+                # next is packed.
+                await asyncio.gather(*(self._index.restore(wanted[part::PARTS], now) for part in range(PARTS)))
                 if not await lease.extend(LEASE_S):
                     return None
         return count
