@@ -41,12 +41,15 @@ def draw(comparison: Comparison, folder: Path) -> list[Path]:
 
 
 def _picture(comparison: Comparison, path: Path, title: str, panel: Panel) -> Path:
-    figure = Figure(figsize=(13, 4.4), layout="constrained")
+    figure = Figure(figsize=(14, 4.4), layout="constrained")
     figure.suptitle(title)
     for chance, axes in zip(CHANCES, figure.subplots(1, len(CHANCES)), strict=True):
         axes.set_title(f"chance of an answer {chance}")
         axes.grid(alpha=0.25)
         panel(axes, comparison, chance)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside right upper", fontsize=8)
     # Without the version of the library in it, the same figures make the same file.
     figure.savefig(path, dpi=90, metadata={"Software": None})
     return path
@@ -64,7 +67,7 @@ def _frontier(axes: Axes, comparison: Comparison, chance: float) -> None:
         color="grey",
         marker=".",
         linewidth=1,
-        label="N people every 10 s, N chosen for this chance",
+        label="N every 10 s, N = 2 .. 60",
     )
     for one in _at(comparison, chance, tuple(CONTENDERS)):
         asked, p95_s = one.figures.notifications, one.figures.p95_s
@@ -85,8 +88,6 @@ def _frontier(axes: Axes, comparison: Comparison, chance: float) -> None:
     axes.set_xticks(notifications, labels=[str(many) for many in notifications])
     axes.minorticks_off()
     axes.set(xlim=(1.5, 130))
-    if chance == CHANCES[0]:
-        axes.legend(fontsize=7, loc="lower left")
 
 
 def _bars(found: Interval) -> list[list[float]]:
@@ -100,8 +101,6 @@ def _waiting(axes: Axes, comparison: Comparison, chance: float) -> None:
         axes.plot(waited_s, left, color=COLOURS[one.name], linewidth=2 if one.name == OURS else 1, label=one.name)
     axes.axhline(0.05, color="black", linewidth=0.8, linestyle="--")
     axes.set(xlim=(0, 90), ylim=(0.001, 1), yscale="log", xlabel="seconds", ylabel="part of requests not answered")
-    if chance == CHANCES[0]:
-        axes.legend(fontsize=7)
 
 
 def _late_taps(axes: Axes, comparison: Comparison, chance: float) -> None:
@@ -125,8 +124,6 @@ def _turns(axes: Axes, comparison: Comparison, chance: float) -> None:
         left = [1 - place / volunteers for place in range(len(first_s) + 1)]
         axes.plot(days, left, color=COLOURS[one.name], linewidth=2 if one.name == OURS else 1, label=one.name)
     axes.set(ylim=(0, 1), xlabel="days", ylabel="part of volunteers who never rang")
-    if chance == CHANCES[-1]:
-        axes.legend(fontsize=7)
 
 
 def _chances(axes: Axes, comparison: Comparison, chance: float) -> None:
@@ -147,4 +144,3 @@ def _chances(axes: Axes, comparison: Comparison, chance: float) -> None:
         axes.set(
             ylim=(0, math.ceil(20 * max(true)) / 20 + 0.05), xlabel="hour on the volunteer's wall", ylabel="chance"
         )
-    axes.legend(fontsize=7)
