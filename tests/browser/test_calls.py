@@ -183,7 +183,7 @@ class TestWithoutEyes:
         await requester.page.keyboard.press("Enter")
         await requester.is_in("ended")
         await requester.tab_to("help")
-        await requester.hears("The call has ended.")
+        await requester.hears("The call has ended. For two minutes you can ask the same person again.")
         news = ("Asking ", "Still looking")
         assert [text for text in await requester.heard() if not text.startswith(news)] == [
             "Ready when you are.",
@@ -194,7 +194,7 @@ class TestWithoutEyes:
             "Your microphone is on.",
             "You: Hello",
             "Other person: Good evening",
-            "The call has ended.",
+            "The call has ended. For two minutes you can ask the same person again.",
         ]
 
 
