@@ -161,6 +161,8 @@ def two_primaries(cluster: EmbeddedCluster, key: str) -> tuple[Member, Member]:
 def move(cluster: EmbeddedCluster, slot: int, to: Member) -> None:
     """An empty slot changes hands, and everybody knows."""
     home = to.ask("CLUSTER", "MYID")
+    # Of two who claim a slot the later epoch is believed; else gossip could give it back.
+    to.ask("CLUSTER", "BUMPEPOCH")
     for member in [to, *(one for one in cluster.members if one is not to)]:
         if member.ask("ROLE")[0] == "master":
             member.ask("CLUSTER", "SETSLOT", slot, "NODE", home)
