@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -149,3 +150,13 @@ class Listing:
     """Never asked: a random fraction in [0, 1), so that newcomers come first in no fixed order."""
     newcomer: bool = False
     """Never had a call that connected: their turn comes sooner."""
+
+    def ready_at(self, not_before: float) -> float:
+        """When they may be asked: one who is hot said "ready now", which beats their hours."""
+        if self.tier is Tier.HOT:
+            return not_before
+        return max(not_before, math.inf if self.opens_at is None else self.opens_at)
+
+    def window_over(self, now: float) -> bool:
+        """Whether their hours have ended, and new ones are to be worked out."""
+        return self.tier is not Tier.HOT and self.closes_at is not None and self.closes_at <= now

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from math import inf
 from uuid import UUID
 
 from matching.model import Listing, Tier
@@ -30,13 +29,10 @@ class Entry:
 
     @property
     def ready_at(self) -> float:
-        if self.listing.tier is Tier.HOT:
-            return self.not_before
-        return max(self.not_before, inf if self.listing.opens_at is None else self.listing.opens_at)
+        return self.listing.ready_at(self.not_before)
 
     def window_over(self, now: float) -> bool:
-        closes_at = self.listing.closes_at
-        return self.listing.tier is not Tier.HOT and closes_at is not None and closes_at <= now
+        return self.listing.window_over(now)
 
     def place(self, now: float) -> bool:
         """Where they belong at `now`; True when that is ready."""

@@ -129,11 +129,7 @@ async def sweep(subject: Subject, now: float, limit: int = 100) -> tuple[list[in
 
 
 class Contract:
-    """What every index does; subclasses say on what."""
-
-    @pytest.fixture
-    async def subject(self) -> Subject:
-        raise NotImplementedError
+    """What every index does; subclasses say on what, by a fixture `subject`."""
 
     # -- fair turns
 
