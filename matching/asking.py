@@ -84,22 +84,23 @@ class Asking:
         """The pure rule of a look, with the word whether the request wants people, and when it will want more."""
         change = look(case, now, self._limits.request)
         after = case.after(change)
-        next_wave_at = self._pace.policy.next_wave_at(self._pace.view(after, now))
+        search = self._pace.search(after, now)
         opening = next_opening(after.request, now, self._limits.audience)
-        look_by = next_wave_at if opening is None else min(next_wave_at, opening)
-        return replace(change, hungry=self._pace.wants_people(after, now), look_by=look_by)
+        look_by = search.next_wave_at if opening is None else min(search.next_wave_at, opening)
+        return replace(change, hungry=search.wants_people, look_by=look_by)
 
     async def ask(self, case: Case, now: datetime) -> Search:
         """Offer to as many as are wanted and can be found, first to those never asked for it."""
         search = self._pace.search(case, now)
-        if not self._pace.wants_people(case, now):
+        if not search.wants_people:
             return search
         excluded = await self._book.exclusions(case.request.id)
         if is_first_persons_turn(case, now) and await self._ask_first_person(search, case, excluded, now):
             return search
         if case.request.epoch > 1:
-            standing_by = [p for p in await self._book.draw_standby(case.request.id) if p not in excluded]
-            await self._offer_left(search, [Drawn(p, ()) for p in standing_by], Tier.HOT, now)
+            standing_by = await self._book.draw_standby(case.request.id)
+            free = [one for one in standing_by if one.person_id not in excluded]
+            await self._offer_left(search, free, Tier.HOT, now)
         ignored = await self._book.let_expire(case.request.id)
         for left_out in (excluded | ignored, excluded) if ignored - excluded else (excluded,):
             if case.request.is_private(now):
@@ -115,9 +116,9 @@ class Asking:
         except NotFound:
             return False
         case, now = decided.case, decided.now
-        if not self._pace.wants_people(case, now) or person_id in await self._book.exclusions(request_id):
-            return False
         search = self._pace.search(case, now)
+        if not search.wants_people or person_id in await self._book.exclusions(request_id):
+            return False
         languages = await self._book.spoken(person_id)
         await self._offer_left(search, [Drawn(person_id, languages)], Tier.HOT, now)
         return search.got > 0
@@ -206,10 +207,10 @@ class Asking:
             return people
         # What time has decided of it is not committed here but by its own look, which also tells and settles it.
         case, now = decided.case.after(look(decided.case, decided.now, self._limits.request)), decided.now
-        if not self._pace.wants_people(case, now) or is_first_persons_turn(case, now):
+        search = self._pace.search(case, now)
+        if not search.wants_people or is_first_persons_turn(case, now):
             return people
         excluded = await self._book.exclusions(request_id) | await self._book.let_expire(request_id)
-        search = self._pace.search(case, now)
         fitting = [one for one in people if one.person_id not in excluded and self._may_have(case, one, now)]
         chosen = fitting[: search.missing(tier, index_language(case.request.languages[0]))]
         await self._offer_left(search, chosen, tier, now)
@@ -256,7 +257,8 @@ class Asking:
     async def _settle(self, drawn: list[UUID], taken: tuple[UUID, ...] | None, now: datetime) -> None:
         """Tell the index who was asked and who was not; should that fail, leases end by themselves."""
         moment = now.timestamp()
-        others = [person for person in drawn if person not in set(taken or ())]
+        asked = set(taken or ())
+        others = [person for person in drawn if person not in asked]
         try:
             if taken:
                 away = self._limits.request.offer + self._limits.request.cooldown.first

@@ -94,7 +94,6 @@ class HelpDesk:
         self._index = index
         self._listings = listings
         self._herald = herald
-        self._pace = pace
         self._limits = limits
         self._listing_anew = [asyncio.Lock() for _ in range(LISTING_LOCKS)]
         self._asking = Asking(book, index, listings, herald, pace, limits)
@@ -257,7 +256,7 @@ class HelpDesk:
         case, now = decided.case, decided.now
         if case.request.state is not RequestState.WAITING:
             return
-        note = progress_note(case, self._pace.view(case, now), search.got, search.language)
+        note = progress_note(case, search.begun_with, search.got, search.language)
         progress = Progress(note, case.request.asked + search.got, now, search.language)
         last = case.progress
         if last is not None:

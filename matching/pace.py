@@ -8,7 +8,7 @@ from datetime import datetime
 
 from matching.chances import Chances
 from matching.languages import index_language
-from matching.model import Request, RequestState, Tier
+from matching.model import RequestState, Tier
 from matching.request_rules import Case, RequestLimits, requester_is_there
 from matching.waves import Ringing, WavePolicy, WaveView, wave_view
 
@@ -16,15 +16,27 @@ from matching.waves import Ringing, WavePolicy, WaveView, wave_view
 class Search:
     """How far one look at one request has come in finding people."""
 
-    def __init__(self, case: Case, view: WaveView, policy: WavePolicy, chances: Chances) -> None:
+    def __init__(self, case: Case, view: WaveView, policy: WavePolicy, chances: Chances, *, may_ask: bool) -> None:
+        """`may_ask`: whether it waits, and its requester is there."""
         self.request = case.request
+        self.begun_with = view
         self.got = 0
         self.language: str | None = None
         """The tag in which people were offered it last."""
+        self._may_ask = may_ask
         self._hour = case.local_hour
         self._view = view
         self._policy = policy
         self._chances = chances
+
+    @property
+    def wants_people(self) -> bool:
+        return self._may_ask and self._policy.wanted(self._view) > 0
+
+    @property
+    def next_wave_at(self) -> datetime:
+        """When time alone will make more people wanted."""
+        return self._policy.next_wave_at(self._view)
 
     @property
     def urgent(self) -> bool:
@@ -67,18 +79,9 @@ class Pace:
     chances: Callable[[], Chances]
     limits: RequestLimits
 
-    def view(self, case: Case, now: datetime) -> WaveView:
-        return wave_view(case, now, self.limits, self.chances(), case.local_hour)
-
     def search(self, case: Case, now: datetime) -> Search:
-        return Search(case, self.view(case, now), self.policy, self.chances())
-
-    def wants_people(self, case: Case, now: datetime) -> bool:
-        """Whether it waits, its requester is there, and more people should ring."""
-        if not may_ask(case.request, requester_is_there(case, now, self.limits)):
-            return False
-        return self.policy.wanted(self.view(case, now)) > 0
-
-
-def may_ask(request: Request, requester_there: bool) -> bool:
-    return request.state is RequestState.WAITING and requester_there
+        """What a look at the case begins with."""
+        chances = self.chances()
+        view = wave_view(case, now, self.limits, chances, case.local_hour)
+        may_ask = case.request.state is RequestState.WAITING and requester_is_there(case, now, self.limits)
+        return Search(case, view, self.policy, chances, may_ask=may_ask)

@@ -227,7 +227,7 @@ class RequestBook(Protocol):
     async def spoken(self, person_id: UUID) -> tuple[str, ...]:
         """The (index) languages of this person."""
 
-    async def draw_standby(self, request_id: UUID) -> list[UUID]:
+    async def draw_standby(self, request_id: UUID) -> list[Drawn]:
         """People who said yes to this request a moment too late and stand by, who answered first first."""
 
     async def stand_by(self, request_id: UUID, person_id: UUID, epoch: int, late: LateYes) -> datetime | None:

@@ -306,10 +306,11 @@ class MemoryRequestBook:
         await asyncio.sleep(0)
         return self.people[person_id].languages if person_id in self.people else ()
 
-    async def draw_standby(self, request_id: UUID) -> list[UUID]:
+    async def draw_standby(self, request_id: UUID) -> list[Drawn]:
         await asyncio.sleep(0)
-        standing = self.rows[request_id].standby
-        return sorted((p for p, until in standing.items() if until > self._clock.now), key=lambda p: (standing[p], p))
+        standing = {p: until for p, until in self.rows[request_id].standby.items() if until > self._clock.now}
+        in_order = sorted(standing, key=lambda person_id: (standing[person_id], person_id))
+        return [Drawn(person_id, self.people[person_id].languages) for person_id in in_order]
 
     async def stand_by(self, request_id: UUID, person_id: UUID, epoch: int, late: LateYes) -> datetime | None:
         await asyncio.sleep(0)

@@ -343,8 +343,9 @@ class PostgresRequestBook:
 
     # -- a yes that came second, and nobody's yes ---------------------------------------------------------------------
 
-    async def draw_standby(self, request_id: UUID) -> list[UUID]:
-        return [row["person_id"] for row in await self._pool.fetch(_SQL["draw_standby"], request_id)]
+    async def draw_standby(self, request_id: UUID) -> list[Drawn]:
+        rows = await self._pool.fetch(_SQL["draw_standby"], request_id)
+        return [Drawn(row["id"], tuple(row["index_languages"])) for row in rows]
 
     async def stand_by(self, request_id: UUID, person_id: UUID, epoch: int, late: LateYes) -> datetime | None:
         async def write(connection: asyncpg.Connection) -> datetime | None:

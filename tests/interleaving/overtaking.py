@@ -63,7 +63,7 @@ class Overtaking:
             if row.request.group_id is None
             and row.request.desk_id is None
             and book._hungry(row)
-            and self._world.pace.wants_people(book._case(row), now)
+            and self._world.pace.search(book._case(row), now).wants_people
         }
 
     def _may_have(self, row: Row, drawn: Offer) -> bool:

@@ -229,7 +229,9 @@ ORDER BY t.tier <> 'hot', u.last_asked_at NULLS FIRST, u.id
 SELECT index_languages FROM users WHERE id = $1
 
 -- name: draw_standby
-SELECT person_id FROM offers WHERE request_id = $1 AND standby_until > eyeline_now() ORDER BY standby_until, person_id
+SELECT u.id, u.index_languages FROM offers o JOIN users u ON u.id = o.person_id
+WHERE o.request_id = $1 AND o.standby_until > eyeline_now()
+ORDER BY o.standby_until, u.id
 
 -- name: stand_by
 -- Only while whoever was faster may still fail: in the call that came of this very epoch, before it connects.

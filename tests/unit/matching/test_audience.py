@@ -217,6 +217,16 @@ class TestAYesThatCameSecond:
         await town.look(asked.id)
         assert town.ringing(asked.id)[0] == late
 
+    async def test_is_asked_again_in_a_language_of_theirs(self, town: Town) -> None:
+        first, late = await town.volunteers(2, "en")
+        asked = await town.ask("da", "en-GB")
+        await town.look(asked.id)
+        for person_id in (first, late):
+            await town.desk.accept(asked.id, Acceptance(person_id, uuid4(), 1))
+        await town.hang_up(asked.id, Event.RETURNED)
+        await town.look(asked.id)
+        assert town.last_offer(asked.id, late).language == "en-GB"
+
     async def test_is_offered_the_oldest_request_that_waits_for_somebody(self, town: Town) -> None:
         first, late = await town.volunteers(2)
         asked = await town.ask()
