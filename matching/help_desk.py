@@ -104,6 +104,10 @@ class HelpDesk:
         """Put a request in the books. The caller looks at it at once; any node will, should the caller die."""
         return await self._book.open(new, self._limits.request.deadline)
 
+    async def opened_before(self, new: NewRequest) -> Opened | None:
+        """What the same wish opened already, should it be told of a second time. Raises `IdempotencyMismatch`."""
+        return await self._book.opened_before(new) if new.idempotency_key is not None else None
+
     async def cancel(self, request_id: UUID) -> Cancelled:
         """End a waiting request; one that somebody answered is left as it is, with the call to end."""
 
@@ -169,10 +173,12 @@ class HelpDesk:
         standby_until = await self._book.stand_by(request_id, yes.person_id, yes.epoch, self._limits.late_yes)
         await self.person_changed(yes.person_id)
         other = await self._book.oldest_waiting_for(yes.person_id)
-        if other is not None and await self._asking.offer_to(other, yes.person_id):
-            mine = [one for one in await self._book.open_offers(yes.person_id) if one.offer.request_id == other]
-            if mine:
-                return NotWon(Refusal.ANSWERED_ELSEWHERE, offer=mine[0])
+        if other is not None:
+            await self._asking.offer_to(other, yes.person_id)
+        # Or somebody else's look has offered them another since they lost this one.
+        theirs = await self._book.open_offers(yes.person_id)
+        if theirs:
+            return NotWon(Refusal.ANSWERED_ELSEWHERE, offer=min(theirs, key=lambda one: one.waiting_since))
         return NotWon(Refusal.ANSWERED_ELSEWHERE, standby_until=standby_until)
 
     async def decline(self, request_id: UUID, person_id: UUID, epoch: int) -> bool:

@@ -180,6 +180,9 @@ class RequestBook(Protocol):
     async def open(self, new: NewRequest, deadline: timedelta) -> Opened:
         """Commit a new request, due for a look. Raises `RequestOpen`, `IdempotencyMismatch`."""
 
+    async def opened_before(self, new: NewRequest) -> Opened | None:
+        """What this wish's key opened within the last day. Raises `IdempotencyMismatch`."""
+
     async def get(self, request_id: UUID) -> Request | None: ...
 
     async def current(self, requester_id: UUID) -> Request | None:

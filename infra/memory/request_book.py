@@ -148,15 +148,9 @@ class MemoryRequestBook:
     async def open(self, new: NewRequest, deadline: timedelta) -> Opened:
         await asyncio.sleep(0)
         now = self._clock.now
-        mine = [row for row in self.rows.values() if row.request.requester_id == new.requester_id]
-        for row in mine:
-            if row.key is not None and row.key == new.idempotency_key:
-                if now - row.request.created_at >= timedelta(hours=24):
-                    row.key = None
-                elif row.body_hash != new.body_hash:
-                    raise IdempotencyMismatch
-                else:
-                    return Opened(row.request, created=False)
+        if (known := self._opened_before(new)) is not None:
+            return known
+        mine = self._of(new.requester_id)
         for row in mine:
             if row.request.state is not RequestState.ENDED:
                 raise RequestOpen(row.request)
@@ -166,6 +160,22 @@ class MemoryRequestBook:
         request = self._born(UUID(int=(1 << 120) + len(self.rows)), new, now, deadline)
         self.rows[request.id] = Row(request, new.idempotency_key, new.body_hash, now, next_look_at=now + FIRST_LOOK)
         return Opened(request, created=True)
+
+    async def opened_before(self, new: NewRequest) -> Opened | None:
+        await asyncio.sleep(0)
+        return self._opened_before(new)
+
+    def _of(self, requester_id: UUID) -> list[Row]:
+        return [row for row in self.rows.values() if row.request.requester_id == requester_id]
+
+    def _opened_before(self, new: NewRequest) -> Opened | None:
+        for row in self._of(new.requester_id):
+            fresh = self._clock.now - row.request.created_at < timedelta(hours=24)
+            if row.key is not None and row.key == new.idempotency_key and fresh:
+                if row.body_hash != new.body_hash:
+                    raise IdempotencyMismatch
+                return Opened(row.request, created=False)
+        return None
 
     async def get(self, request_id: UUID) -> Request | None:
         await asyncio.sleep(0)

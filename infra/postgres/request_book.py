@@ -95,6 +95,10 @@ class PostgresRequestBook:
                     return opened
         raise ConnectionError("requests kept ending while another was being opened")
 
+    async def opened_before(self, new: NewRequest) -> Opened | None:
+        row = await self._pool.fetchrow(_SQL["by_fresh_key"], new.requester_id, new.idempotency_key)
+        return _same_wish(row, new) if row is not None else None
+
     async def _insert(
         self, connection: asyncpg.Connection, new: NewRequest, deadline: timedelta
     ) -> asyncpg.Record | None:
@@ -121,9 +125,7 @@ class PostgresRequestBook:
         if new.idempotency_key is not None:
             row = await connection.fetchrow(_SQL["by_key"], new.requester_id, new.idempotency_key)
             if row is not None:
-                if row["body_hash"] != new.body_hash:
-                    raise IdempotencyMismatch
-                return Opened(request_of(row), created=False)
+                return _same_wish(row, new)
         row = await connection.fetchrow(_SQL["current"], new.requester_id)
         if row is None:
             return None
@@ -404,3 +406,10 @@ class PostgresRequestBook:
     async def look_at_all(self) -> None:
         """Make every waiting request due now: the index was lost, or people came back to it."""
         await self._pool.execute(_SQL["look_now"])
+
+
+def _same_wish(row: asyncpg.Record, new: NewRequest) -> Opened:
+    """The request under the key of this wish, if it was the same wish."""
+    if row["body_hash"] != new.body_hash:
+        raise IdempotencyMismatch
+    return Opened(request_of(row), created=False)

@@ -142,9 +142,12 @@ class HelpApi:
     # -- the requester ------------------------------------------------------------------------------------------------
 
     async def open(self, exchange: Exchange[RequestBody]) -> Reply:
-        new = await self._addressed(exchange, _new_request(exchange.caller, exchange.body, _key(exchange)))
+        new = _new_request(exchange.caller, exchange.body, _key(exchange))
         try:
-            opened = await self._help_desk.open(new)
+            # A wish told of twice is the same, though its desk has closed since.
+            opened = await self._help_desk.opened_before(new)
+            if opened is None:
+                opened = await self._help_desk.open(await self._addressed(exchange, new))
         except IdempotencyMismatch:
             message = "this Idempotency-Key was used with another body"
             raise ApiError(422, "idempotency_mismatch", message) from None

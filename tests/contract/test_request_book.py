@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from uuid import uuid4
 
@@ -37,6 +38,18 @@ class TestOpening:
         await subject.book.open(new(requester, key="k"), LIMITS.deadline)
         with pytest.raises(IdempotencyMismatch):
             await subject.book.open(new(requester, key="k", body=b"1" * 32), LIMITS.deadline)
+
+    async def test_what_a_key_opened_is_known_for_a_day(self, subject: Subject) -> None:
+        wish = new(await subject.requester(), key="k")
+        assert await subject.book.opened_before(wish) is None
+        first = await subject.book.open(wish, LIMITS.deadline)
+        known = await subject.book.opened_before(wish)
+        assert known is not None
+        assert (known.created, known.request) == (False, first.request)
+        with pytest.raises(IdempotencyMismatch):
+            await subject.book.opened_before(replace(wish, body_hash=b"1" * 32))
+        await subject.pass_time(24 * 3600)
+        assert await subject.book.opened_before(wish) is None
 
     async def test_one_person_has_one_request_at_a_time(self, subject: Subject) -> None:
         requester = await subject.requester()

@@ -127,6 +127,13 @@ class TestDesks:
         assert (error.status, error.code) == (409, "desk_closed")
         assert error.details["opens_at"].endswith(f"T{opens:02}:00:00.000Z"), (day, error.details)
 
+    async def test_a_wish_told_of_twice_is_the_same_though_it_closed_since(self, scene: Scene) -> None:
+        asker = await scene.requester()
+        desk = await desk_of(scene, ALWAYS)
+        first = await asker.request_help(desk_id=desk, idempotency_key="once")
+        await scene.outside.database.execute("UPDATE desks SET weekly = '[]' WHERE id = $1", desk)
+        assert (await asker.request_help(desk_id=desk, idempotency_key="once"))["id"] == first["id"]
+
     async def test_one_without_hours_never_opens(self, scene: Scene) -> None:
         asker = await scene.requester()
         error = await refused(asker, "POST", "/v1/requests", {"desk_id": await desk_of(scene, "[]")})

@@ -7,6 +7,10 @@ SELECT eyeline_now() AS now
 UPDATE requests SET idempotency_key = NULL
 WHERE requester_id = $1 AND idempotency_key = $2 AND created_at < eyeline_now() - interval '24 hours'
 
+-- name: by_fresh_key
+SELECT * FROM requests
+WHERE requester_id = $1 AND idempotency_key = $2 AND created_at >= eyeline_now() - interval '24 hours'
+
 -- name: by_key
 SELECT * FROM requests WHERE requester_id = $1 AND idempotency_key = $2
 

@@ -116,6 +116,7 @@ def statements(s: dict[str, Any]) -> dict[tuple[str, str], tuple[Any, ...]]:
     return {
         ("requests", "free_old_key"): (requester, "key"),
         ("requests", "by_key"): (requester, "key"),
+        ("requests", "by_fresh_key"): (requester, "key"),
         ("requests", "get"): (its_id,),
         ("requests", "current"): (requester,),
         ("requests", "lock"): (its_id,),

@@ -240,6 +240,19 @@ class TestAYesThatCameSecond:
         assert town.ringing(oldest.id) == [late]
         assert not_won.standby_until is None
 
+    async def test_is_told_of_the_request_that_found_them_just_before(self, town: Town) -> None:
+        first, late = await town.volunteers(2)
+        asked = await town.ask()
+        await town.look(asked.id)
+        other = await town.ask()
+        await town.desk.accept(asked.id, Acceptance(first, uuid4(), 1))
+        await town.look(other.id)
+        assert town.ringing(other.id) == [late]
+        not_won = await town.desk.accept(asked.id, Acceptance(late, uuid4(), 1))
+        assert not_won is not None
+        assert not_won.offer is not None
+        assert not_won.offer.offer.request_id == other.id
+
     async def test_is_kept_hot_though_their_app_was_closed(self, town: Town) -> None:
         asked, late, _ = await self.second(town)
         town.book.people[late].ready = False
