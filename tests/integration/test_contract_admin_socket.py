@@ -25,11 +25,8 @@ WHAT_IT_TAKES = ("ping", "ack", "token")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def outside(engines: Engines) -> AsyncIterator[Outside]:
-    engines.restore()
-    database_url, valkey_url = await engines.new_database(), await engines.empty_valkey()
-    async with Outside.of(database_url, valkey_url) as outside:
+    async with Outside.over(engines) as outside:
         yield outside
-    await engines.drop_database(database_url)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -96,11 +96,8 @@ def candidate(ufrag: str | None, number: int = 1, *, in_text: bool = False) -> J
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def outside(engines: Engines) -> AsyncIterator[Outside]:
-    engines.restore()
-    database_url, valkey_url = await engines.new_database(), await engines.empty_valkey()
-    async with Outside.of(database_url, valkey_url, **SETTINGS) as outside:
+    async with Outside.over(engines, **SETTINGS) as outside:
         yield outside
-    await engines.drop_database(database_url)
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -22,11 +22,8 @@ ALWAYS = '[{"days": [1, 2, 3, 4, 5, 6, 7], "from": "00:00", "to": "24:00"}]'
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def outside(engines: Engines) -> AsyncIterator[Outside]:
-    engines.restore()
-    database_url, valkey_url = await engines.new_database(), await engines.empty_valkey()
-    async with Outside.of(database_url, valkey_url, **SETTINGS) as outside:
+    async with Outside.over(engines, **SETTINGS) as outside:
         yield outside
-    await engines.drop_database(database_url)
 
 
 @pytest_asyncio.fixture(loop_scope="module")

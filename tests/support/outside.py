@@ -19,6 +19,7 @@ import asyncpg
 from yarl import URL
 
 from infra.phone.client import PhoneClient
+from tests.support.engines import Engines
 from tests.support.nodes import Node
 
 Json = dict[str, Any]
@@ -117,6 +118,16 @@ class Outside:
             outside = cls(node, http, database, stack)
             yield outside
             outside.judge_log()
+
+    @classmethod
+    @asynccontextmanager
+    async def over(cls, engines: Engines, **env: Any) -> AsyncIterator[Self]:
+        """A node over a database and a Valkey that nobody else uses: for all tests of a module."""
+        engines.restore()
+        database_url, valkey_url = await engines.new_database(), await engines.empty_valkey()
+        async with cls.of(database_url, valkey_url, **env) as outside:
+            yield outside
+        await engines.drop_database(database_url)
 
     # -- HTTP ---------------------------------------------------------------------------------------------------------
 
