@@ -134,6 +134,8 @@ class TestAnswering:
         assert (withdrawn["data"]["reason"], withdrawn["data"]["epoch"]) == ("answered", 1)
         await scene.outside.quiet()
         await self.said_no(second, request["id"], 1, "answered_elsewhere")
+        error = await refused(second, "POST", f"/v1/requests/{request['id']}/accept", {"epoch": 1})
+        assert error.details["standby_until"]  # whoever was first has not connected yet
         await asker.cancel_request(request["id"])
         await scene.outside.quiet()
         await self.said_no(second, request["id"], 1, "answered_elsewhere")

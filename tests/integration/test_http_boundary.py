@@ -253,10 +253,10 @@ class TestOnANode:
     async def test_they_recover_at_an_even_pace(self, valkey_url: str) -> None:
         valkey = open_valkey(valkey_url)
         try:
-            limiter, limit = ValkeyLimits(Library(valkey)), Limit("trial", every_s=0.02, burst=1)
+            limiter, limit = ValkeyLimits(Library(valkey)), Limit("trial", every_s=1.0, burst=1)
             assert await limiter.wait_s(limit, "x") == 0
             wait_s = await limiter.wait_s(limit, "x")
-            assert 0 < wait_s <= 0.02
+            assert 0 < wait_s <= 1
             await asyncio.sleep(wait_s)  # the server's clock decides; there is no event to await
             assert await limiter.wait_s(limit, "x") == 0
             assert await limiter.wait_s(limit, "x") > 0

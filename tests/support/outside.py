@@ -38,8 +38,10 @@ RARE_LANGUAGES = re.findall(
 
 _UNWATCHED = re.compile(
     r"seen_at|.*told_at|told_version|delivered_at|next_look_at|hungry|progress_.*|.*_away_since|last_asked_at|.*owner_epoch"
+    r"|standby_until|hot_until|counted_at"
 )
-"""Columns that move by themselves: sightings, who holds whose socket, and what was told of what was decided."""
+"""Columns that move by themselves: sightings, who holds whose socket, what was told of what was decided, what a yes too
+late is thanked with, and what was learned from."""
 
 
 @dataclass(frozen=True)
