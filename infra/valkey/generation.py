@@ -110,7 +110,7 @@ class Rebuild:
 
     def wants(self, person_id: UUID) -> bool:
         """Whether this person is of a shard that is rebuilt."""
-        return self._shards.of(person_id) in self._taken
+        return len(self._taken) == self._shards.count or self._shards.of(person_id) in self._taken
 
     async def extend(self, lease_s: float) -> bool:
         """Keep the lease; False when all of it was lost (to a wipe or another owner): stop and look again.

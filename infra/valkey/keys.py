@@ -11,6 +11,7 @@ import hashlib
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cache
 from uuid import UUID
 
 from matching.model import Tier
@@ -77,17 +78,26 @@ class Shards:
 
     def of(self, person_id: UUID) -> Shard:
         """The shard a person's index entry lives in: crc32 of the whole id modulo the number of shards."""
-        return Shard(zlib.crc32(person_id.bytes) % self.count)
+        shards = self.all()
+        return shards[0 if self.count == 1 else zlib.crc32(person_id.bytes) % self.count]
 
     def all(self) -> tuple[Shard, ...]:
-        return tuple(Shard(number) for number in range(self.count))
+        return _first_shards(self.count)
 
     def split(self, people: Collection[UUID]) -> dict[Shard, list[UUID]]:
         """People grouped by the shard they live in, each once, in the order given."""
+        once = dict.fromkeys(people)
+        if self.count == 1:
+            return {self.all()[0]: list(once)} if once else {}
         groups: dict[Shard, list[UUID]] = {}
-        for person_id in dict.fromkeys(people):
+        for person_id in once:
             groups.setdefault(self.of(person_id), []).append(person_id)
         return groups
+
+
+@cache
+def _first_shards(count: int) -> tuple[Shard, ...]:
+    return tuple(Shard(number) for number in range(count))
 
 
 # --- Mailboxes: one set of keys per session `{s:<session>}` --------------------------------------------------------

@@ -104,7 +104,7 @@ async def measure(bench: Bench, volunteers: int) -> dict[str, Figure]:
     people_bytes = (await bench.memory() - empty) / volunteers
     many = await drawn(bench)
     bare = await drawn_bare(bench)
-    pairs = await pairs_per_second(bench)
+    pairs, bare_pairs = await pairs_per_second(bench, _pair), await pairs_per_second(bench, _bare_pair)
     print("  the hour is over", flush=True)
     calm, rolling, moved, took_s = await roll_over(bench, crowd)
     speed = (volunteers - FEW) / loading_s
@@ -116,7 +116,7 @@ async def measure(bench: Bench, volunteers: int) -> dict[str, Figure]:
         "matching_draw_p50": milliseconds(many, 0.5, bare),
         "matching_draw_p99": milliseconds(many, 0.99, bare),
         "matching_draw_p99_against_10k": milliseconds(many, 0.99, few),
-        "matching_draws_and_confirms": figure(pairs, "/s"),
+        "matching_draws_and_confirms": figure(pairs, "/s", bare_pairs),
         "matching_rollover_people": figure(moved, "people"),
         "matching_rollover_speed": figure(moved / took_s, "people/s"),
         "matching_rollover_draw_p99": milliseconds(rolling, 0.99, calm),
@@ -200,44 +200,68 @@ async def _draw(bench: Bench, language: str, tier: Tier, now: float = NOW) -> li
 
 async def drawn_bare(bench: Bench) -> list[float]:
     """The same commands without functions: who is first, their records, out of ready, into wake."""
-    shard, took = bench.shards.all()[0], list[float]()
+    took: list[float] = []
     for language, tier in _kinds(DRAWS):
         begun = time.perf_counter()
-        ready = shard.ready(tier, language)
-        [ids] = await pipelined_on(bench.client, [("ZRANGE", ready, 0, WAVE - 1)])
-        records = await pipelined_on(bench.client, [("HGET", shard.people, one) for one in ids])
-        commands = [command for pair in zip(ids, records, strict=True) for command in _bare_take(shard, tier, *pair)]
-        await pipelined_on(bench.client, commands)
+        ids = await _bare_draw(bench, tier, language)
         took.append(time.perf_counter() - begun)
         await bench.index.release([UUID(bytes=one) for one in ids], at=0, now=NOW)
     return took
 
 
+async def _bare_draw(bench: Bench, tier: Tier, language: str) -> list[bytes]:
+    shard = bench.shards.all()[0]
+    ids: list[bytes]
+    [ids] = await pipelined_on(bench.client, [("ZRANGE", shard.ready(tier, language), 0, WAVE - 1)])
+    records = await pipelined_on(bench.client, [("HGET", shard.people, one) for one in ids])
+    commands = [command for pair in zip(ids, records, strict=True) for command in _bare_take(shard, tier, *pair)]
+    await pipelined_on(bench.client, commands)
+    return ids
+
+
+def _until(record: bytes, moment: float) -> bytes:
+    return record[:17] + struct.pack(">d", moment) + record[25:]
+
+
 def _bare_take(shard: Any, tier: Tier, one: bytes, record: bytes) -> list[tuple[bytes | str | float, ...]]:
-    changed = record[:17] + struct.pack(">d", NOW + 2) + record[25:]
     return [
-        ("HSET", shard.people, one, changed),
+        ("HSET", shard.people, one, _until(record, NOW + 2)),
         ("ZADD", shard.wake, NOW + 2, one),
         *(("ZREM", shard.ready(tier, language), one) for language in record[33:].decode().split(",")),
         ("ZREM", shard.close, one),
     ]
 
 
-async def pairs_per_second(bench: Bench) -> float:
+async def pairs_per_second(bench: Bench, pair: Callable[[Bench, str, Tier], Awaitable[int]]) -> float:
     """Draws of 10, each confirmed, by a few callers of one process at once. Nobody comes back meanwhile."""
     kinds, done, stop_at = _kinds(1_000_000), 0, time.perf_counter() + THROUGHPUT_S
 
     async def caller() -> None:
         nonlocal done
         while time.perf_counter() < stop_at:
-            language, tier = next(kinds)
-            people = await _draw(bench, language, tier)
-            await bench.index.confirm(people, asked_at=NOW, until=NOW + 60)
-            done += len(people) == WAVE
+            done += await pair(bench, *next(kinds)) == WAVE
 
     begun = time.perf_counter()
     await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
     return done / (time.perf_counter() - begun)
+
+
+async def _pair(bench: Bench, language: str, tier: Tier) -> int:
+    people = await _draw(bench, language, tier)
+    await bench.index.confirm(people, asked_at=NOW, until=NOW + 60)
+    return len(people)
+
+
+async def _bare_pair(bench: Bench, language: str, tier: Tier) -> int:
+    """The commands of both without functions, and without anybody's word that nobody else drew the same people."""
+    shard = bench.shards.all()[0]
+    ids = await _bare_draw(bench, tier, language)
+    records = await pipelined_on(bench.client, [("HGET", shard.people, one) for one in ids])
+    changed = [part for one, record in zip(ids, records, strict=True) for part in (one, _until(record, NOW + 60))]
+    scores = [part for one in ids for part in (NOW + 60, one)]
+    if ids:
+        await pipelined_on(bench.client, [("HSET", shard.people, *changed), ("ZADD", shard.wake, *scores)])
+    return len(ids)
 
 
 # -- the full hour -----------------------------------------------------------------------------------------------------
