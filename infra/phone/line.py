@@ -281,7 +281,7 @@ class Line:
             case "ack":
                 self._shared.outbox.settle(data.get("id") or frame.get("id") or "")
             case "error" if (data.get("id") or "") in self._shared.outbox:
-                self._shared.outbox.refuse(data["id"], _refused(data))
+                self._shared.outbox.refused(data["id"], _refused(data), asyncio.get_running_loop().time())
             case "pong":
                 pass
             case "drain":

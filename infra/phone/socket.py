@@ -104,9 +104,10 @@ class PhoneSocket:
                 self.abort()
 
     async def flush(self) -> None:
-        """Write what this connection has not carried yet, oldest first, whoever asks."""
+        """Write what this connection is to carry now, oldest first, whoever asks."""
+        now = asyncio.get_running_loop().time()
         async with self._writing:
-            while (entry := self._shared.outbox.next_for(self._number)) is not None:
+            while (entry := self._shared.outbox.next_for(self._number, now)) is not None:
                 entry.connection = self._number
                 await self._write(entry.frame)
 
@@ -129,6 +130,8 @@ class PhoneSocket:
         """The next frame; {} when it was time for something else first; None when the connection ended."""
         loop = asyncio.get_running_loop()
         due = min(self._ping_at, self._heard_at + 3 * self._silence_s, self._ack_at or self._ping_at)
+        if (outgoing_at := self._shared.outbox.due_at(self._number)) is not None:
+            due = min(due, outgoing_at)
         try:
             message = await self._ws.receive(timeout=max(0.001, due - loop.time()))
         except TimeoutError:
@@ -140,6 +143,7 @@ class PhoneSocket:
     async def _do_what_is_due(self, now: float) -> None:
         if now >= self._heard_at + 3 * self._silence_s:
             raise TimeoutError("nothing heard for three heartbeats")
+        await self.flush()
         async with self._writing:
             if now >= self._ping_at:
                 await self._write({"type": "ping", "data": {}})

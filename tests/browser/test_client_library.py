@@ -162,6 +162,24 @@ class TestSocket:
         await until(signed_in, "() => window.results.length === 3")
         assert await signed_in.evaluate("window.results") == ["old superseded", "new ", "chat not_in_call"]
 
+    async def test_what_is_refused_for_the_moment_goes_again_and_nothing_of_its_kind_overtakes_it(
+        self, signed_in: Page, scripted: ScriptedServer
+    ) -> None:
+        socket = await scripted.welcomed()
+        await until(signed_in, STATE_IS, "online")
+        await signed_in.evaluate("() => { window.sent = window.socket.send('chat', { n: 1 }).then(() => 'done'); }")
+        first = await socket.next("chat")
+        refusal = {"id": first["id"], "code": "unavailable", "message": "", "retryable": True}
+        await socket.raw({"type": "error", "data": refusal})
+        assert (await socket.next("chat"))["id"] == first["id"]
+        await signed_in.evaluate(
+            "() => { window.socket.send('chat', { n: 2 }); window.socket.send('end', { reason: 'done' }); }"
+        )
+        assert (await socket.next())["type"] == "end"
+        await socket.ack(first)
+        assert await signed_in.evaluate("window.sent") == "done"
+        assert (await socket.next("chat"))["data"] == {"n": 2}
+
     async def test_too_large_a_frame_is_never_sent(self, signed_in: Page, scripted: ScriptedServer) -> None:
         socket = await scripted.welcomed()
         code = await signed_in.evaluate(

@@ -30,7 +30,7 @@ export class EyelineSocket extends Emitter {
   #session;
   #feed;
   #backoff;
-  #outbox = new Outbox();
+  #outbox;
   #heartbeat;
   #renewal;
 
@@ -62,6 +62,7 @@ export class EyelineSocket extends Emitter {
     this.#renewal = new TokenRenewal(session);
     this.#feed = feed;
     this.#backoff = new Backoff(random);
+    this.#outbox = new Outbox({ write: (frame) => this.#write(frame), random });
     this.#heartbeat = new Heartbeat({ ping: () => this.#ping(), dead: () => this.#lose() });
   }
 
@@ -101,7 +102,7 @@ export class EyelineSocket extends Emitter {
 
   /**
    * Sends a message the server must answer, now or after the next reconnect. Resolves when acknowledged; rejects with
-   * `FrameError` when refused, superseded or given up. `replaces`: see `Outbox.add`.
+   * `FrameError` when refused for good, superseded or given up. `replaces`: see `Outbox.add`.
    */
   send(type, data, { id = uuid7(), call, attempt, replaces } = {}) {
     const frame = { type, id, data, call, attempt };
@@ -110,9 +111,7 @@ export class EyelineSocket extends Emitter {
       refused.catch(() => {});
       return refused;
     }
-    const settled = this.#outbox.add(frame, { replaces });
-    if (this.#state === "online") this.#write(frame);
-    return settled;
+    return this.#outbox.add(frame, { replaces });
   }
 
   /** Drops what is unacknowledged of a call that is over (or of its earlier attempts). */
@@ -203,6 +202,7 @@ export class EyelineSocket extends Emitter {
   #clearTimers() {
     for (const timer of [this.#openingTimer, this.#reconnectTimer, this.#steadyTimer, this.#ackTimer]) clearTimeout(timer);
     this.#ackTimer = null;
+    this.#outbox.closed();
     this.#renewal.stop();
     this.#heartbeat.stop();
   }
@@ -278,7 +278,7 @@ export class EyelineSocket extends Emitter {
       this.#backoff.reset();
       this.#discardedSinceSteady = false;
     }, STEADY_MS);
-    for (const frame of this.#outbox.frames()) this.#write(frame); // before anybody hears and says more
+    this.#outbox.opened(); // before anybody hears and says more
     this.#become("online");
   }
 

@@ -13,6 +13,7 @@ from infra.phone import reconnect
 from infra.phone import socket as phone_socket
 from infra.phone.client import PhoneClient
 from infra.phone.errors import ApiError, FrameRefused, PhoneStopped
+from infra.phone.outbox import TRIES
 from tests.unit.phone.scripted_server import Json, ScriptedServer, Visit, call, offer, scripted_server
 
 
@@ -34,6 +35,11 @@ async def connected(server: ScriptedServer, **welcome: Any) -> AsyncIterator[tup
     first = asyncio.create_task(server.visit(**welcome))
     async with PhoneClient.sign_in(server.url, "Ada") as phone:
         yield phone, await first
+
+
+def refusal(frame: Json) -> Json:
+    """This failed for the moment."""
+    return {"id": frame["id"], "code": "unavailable", "message": "", "retryable": True}
 
 
 class TestSignIn:
@@ -105,6 +111,40 @@ class TestSending:
             await again.say("ack", {"id": frame["id"]})
             with pytest.raises(FrameRefused, match="superseded"):
                 await done
+
+    async def test_what_is_refused_for_the_moment_goes_again_and_nothing_of_its_kind_overtakes_it(
+        self, server: ScriptedServer
+    ) -> None:
+        async with connected(server) as (phone, visit):
+            first = await phone.post("chat", {"text": "1"})
+            refused = await visit.hear()
+            await visit.say("error", refusal(refused))
+            assert (await visit.hear())["id"] == refused["id"]
+            await phone.post("chat", {"text": "2"})
+            await phone.post("end", {"reason": "done"})
+            assert (await visit.hear())["type"] == "end"
+            await visit.say("ack", {"id": refused["id"]})
+            await first
+            assert (await visit.hear())["data"] == {"text": "2"}
+
+    async def test_a_new_connection_carries_what_was_refused_in_order(self, server: ScriptedServer) -> None:
+        async with connected(server) as (phone, visit):
+            await phone.post("chat", {"text": "1"})
+            await phone.post("chat", {"text": "2"})
+            await visit.say("error", refusal(await visit.hear()))
+            await visit.hear()
+            phone.cut()
+            again = await server.visit(resumed=True)
+            assert [(await again.hear())["data"]["text"] for _ in range(2)] == ["1", "2"]
+
+    async def test_a_message_refused_too_often_is_given_up(self, server: ScriptedServer) -> None:
+        async with connected(server) as (phone, visit):
+            answered = await phone.post("media", {}, replaces="media")
+            for _ in range(TRIES):
+                await visit.say("error", refusal(await visit.hear()))
+            with pytest.raises(FrameRefused, match="unavailable"):
+                await answered
+            assert visit.heard.empty()
 
     async def test_messages_of_an_ended_call_are_given_up(self, server: ScriptedServer) -> None:
         async with connected(server) as (phone, visit):
