@@ -53,7 +53,8 @@ class CuttingProxy:
             assert task is not None
             lines.add(task)
             try:
-                await self._carry(reader, writer)
+                with suppress(asyncio.CancelledError):  # by nobody but the end of the proxy
+                    await self._carry(reader, writer)
             finally:
                 lines.discard(task)
 

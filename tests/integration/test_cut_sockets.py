@@ -1,0 +1,114 @@
+"""A socket cut between any two messages of a call, on either side: it comes to the same, with nothing lost or twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from infra.phone.state import View
+from tests.support.cutting_proxy import CuttingProxy
+from tests.support.engines import Engines
+from tests.support.outside import MARK, Outside
+from tests.support.scenes import MEDIA
+from tests.support.witness import Witness
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\na=ice-ufrag:{ufrag}\r\na=ice-pwd:0123456789abcdef01234567\r\n"
+CANDIDATE = "candidate:1 1 udp 2122063615 127.0.0.1 54332 typ host generation 0 ufrag {ufrag}"
+MESSAGES = {
+    "requester": ("hello", "welcome", "request", "call", "description", "ack", "candidate", "media", "chat", "end"),
+    "volunteer": (
+        *("hello", "welcome", "ready", "offer", "accept", "call", "description", "ack", "candidate", "media", "chat"),
+    ),
+}
+CUTS = [(side, message, lost) for side, messages in MESSAGES.items() for message in messages for lost in (False, True)]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def outside(engines: Engines) -> AsyncIterator[Outside]:
+    settings = {"EYELINE_WRAP_UP_S": "0", "EYELINE_COOLDOWN_S": "0", "EYELINE_HEARTBEAT_S": "1"}
+    async with Outside.over(engines, **settings) as outside:
+        yield outside
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lines(outside: Outside) -> AsyncIterator[dict[str, CuttingProxy]]:
+    """The network of each side."""
+    async with AsyncExitStack() as stack:
+        sides = ("requester", "volunteer")
+        yield {side: await stack.enter_async_context(CuttingProxy(outside.node.port).running()) for side in sides}
+
+
+@pytest.mark.parametrize(
+    ("side", "message", "lost"), CUTS, ids=[f"{s}-{m}-{'lost' if lost else 'passed'}" for s, m, lost in CUTS]
+)
+async def test_the_call_comes_to_the_same(
+    outside: Outside, lines: dict[str, CuttingProxy], side: str, message: str, lost: bool
+) -> None:
+    language = outside.language()
+    async with AsyncExitStack() as stack:
+        # As with browsers, a socket has a connection of its own.
+        connector = aiohttp.TCPConnector(force_close=True)
+        http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        lines[side].cut_at(message, lost=lost)
+        people = {}
+        for role in ("volunteer", "requester"):
+            name = f"{MARK} {role} {side} {message} {lost}"
+            phone = Witness.sign_in(lines[role].url, name, role=role, languages=[language], http=http)
+            assert isinstance(phone, Witness)
+            people[role] = await stack.enter_async_context(phone)
+        await whole_call(people["requester"], people["volunteer"])
+        assert lines[side].cut.is_set()
+        assert not [*people["requester"].old_news(), *people["volunteer"].old_news()]
+
+
+async def whole_call(requester: Witness, volunteer: Witness) -> None:
+    """From "I am ready" to the end, every message by socket where it may."""
+    await volunteer.post("ready", {"ready": True}, replaces="ready")
+    request = await requester.ask_on()
+    offer = await volunteer.offered(request["id"])
+    await volunteer.post("accept", {"request_id": offer["request_id"], "epoch": offer["epoch"]})
+    call, _ = await asyncio.gather(requester.in_call(request["id"]), volunteer.in_call(request["id"]))
+    await negotiate(requester, volunteer, call)
+    for one in (requester, volunteer):
+        await one.post("media", MEDIA, call=call, replaces="media")
+    seen = await asyncio.gather(*(one.in_call(request["id"], state="connected") for one in (requester, volunteer)))
+    assert [(one["id"], one["epoch"], one["attempt"]) for one in seen] == [(call["id"], 1, 1)] * 2
+    await requester.post("chat", {"text": "which one?", "language": "en"}, call=call)
+    await volunteer.hears("which one?")
+    await volunteer.post("chat", {"text": "the left one", "language": "en"}, call=call)
+    await requester.hears("the left one")
+    await requester.post("end", {"reason": "done"}, call=call)
+    await asyncio.gather(requester.out_of_call(call["id"]), volunteer.out_of_call(call["id"]))
+    ended = await requester.until(lambda state: state.request is not None and state.request["state"] == "ended")
+    assert ended.request is not None
+    assert (ended.request["id"], ended.request["outcome"]) == (request["id"], "completed")
+    for one in (requester, volunteer):
+        assert told(one, "chat") == 1
+
+
+async def negotiate(requester: Witness, volunteer: Witness, call: View) -> None:
+    """Descriptions and candidates both ways; each arrives once."""
+    for number, (speaker, listener, kind) in enumerate(
+        ((requester, volunteer, "offer"), (volunteer, requester, "answer"))
+    ):
+        ufrag = f"ufrag{number}"
+        description: dict[str, Any] = {"type": kind, "sdp": SDP.format(ufrag=ufrag), "negotiation": 1}
+        candidate: dict[str, Any] = {"candidate": CANDIDATE.format(ufrag=ufrag), "sdpMid": "0", "negotiation": 1}
+        await speaker.post("description", description, call=call)
+        await speaker.post("candidate", candidate, call=call)
+        assert (await listener.next("description", timeout=20))["data"]["type"] == kind
+        assert (await listener.next("candidate", timeout=20))["data"]["candidate"] == candidate["candidate"]
+    for one in (requester, volunteer):
+        assert (told(one, "description"), told(one, "candidate")) == (1, 1)
+
+
+def told(phone: Witness, type_: str) -> int:
+    return sum(frame["type"] == type_ for _, frame in phone.told)
