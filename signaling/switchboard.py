@@ -33,6 +33,10 @@ class Refused(StrEnum):
     NO_RELAY = "no_relay"
 
 
+class NotTheOwner(Exception):
+    """A later owner has the session's socket: what an earlier one says of it is void, and must not count as done."""
+
+
 class CallRefused(Exception):
     """The frame or call cannot be done; `code` says why."""
 
@@ -127,11 +131,11 @@ class Switchboard:
         return (await self._change(call_id, rule)).after
 
     async def media(self, route: Route, report: Media, owner_epoch: int) -> Changed:
-        """A side says how its connection is, to this owner of its mailbox; void when a later one has its socket."""
+        """A side says how its connection is, to this owner of its mailbox. Raises `CallRefused`, `NotTheOwner`."""
 
         def rule(call: Call, now: datetime) -> Call:
             if call.end(route.side).owner_epoch > owner_epoch:
-                return call
+                raise NotTheOwner
             if call.attempt != route.attempt:
                 raise CallRefused(Refused.STALE_ATTEMPT)
             return call_rules.media(call, route.side, report, now)

@@ -23,7 +23,7 @@ from signaling.model import CallState, EndReason, Media, Side
 from signaling.negotiation import ufrag_of_candidate
 from signaling.ports import Changed, NoSuchCall
 from signaling.privacy import RelayNets, relay_candidate, relayed_only
-from signaling.switchboard import CallRefused, Refused, Route
+from signaling.switchboard import CallRefused, NotTheOwner, Refused, Route
 
 log = structlog.get_logger()
 
@@ -122,6 +122,8 @@ class Frames:
             raise FrameError(refused.code, _WORDS[refused.code]) from None
         except NoSuchCall:
             raise FrameError(Refused.NOT_IN_CALL, _WORDS[Refused.NOT_IN_CALL]) from None
+        except NotTheOwner:  # the later owner may have this message, too, and waits to hear what came of it
+            raise FrameError("unavailable", "another socket speaks for this session now", retryable=True) from None
         except self._outages as error:
             log.error("frame failed", type=type(frame).__name__, error=type(error).__name__, where=where_raised(error))
             raise FrameError("unavailable", "this failed on our side and may be tried again", True) from None
@@ -140,6 +142,8 @@ class Frames:
     async def _ready(self, caller: Caller, owner_epoch: int, ready: bool) -> None:
         _only_volunteers(caller)
         if not await self._presence.set_ready(caller.session_id, owner_epoch, ready):
+            if caller.role == "volunteer":
+                raise NotTheOwner
             raise FrameError("wrong_role", "only a volunteer may send this")
         await self._desk.person_changed(caller.user_id)
 

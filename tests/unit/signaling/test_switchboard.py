@@ -15,7 +15,7 @@ from signaling.call_rules import CallLimits
 from signaling.model import Call, CallState, EndReason, Media, Side
 from signaling.negotiation import Negotiation
 from signaling.ports import CarrierUnavailable, NoSuchCall
-from signaling.switchboard import CallRefused, Refused, Route, Switchboard
+from signaling.switchboard import CallRefused, NotTheOwner, Refused, Route, Switchboard
 from tests.support.fakes.call_book import FakeCallBook
 from tests.support.fakes.calls import RUNNING, VOLUNTEER, VOLUNTEER_SESSION, call
 from tests.support.fakes.carrying import FakeNegotiations, FakeSender
@@ -161,7 +161,8 @@ class TestMedia:
         started = call(CallState.CONNECTED)
         room = Room(replace(started, volunteer=replace(started.volunteer, owner_epoch=7)))
         before = room.call
-        await room.switchboard.media(await room.route(Side.VOLUNTEER), Media("failed"), 6)
+        with pytest.raises(NotTheOwner):
+            await room.switchboard.media(await room.route(Side.VOLUNTEER), Media("failed"), 6)
         assert (room.call, room.herald.told) == (before, [])
         await room.switchboard.media(await room.route(Side.VOLUNTEER), Media("failed"), 7)
         assert room.call.state is CallState.RECONNECTING
