@@ -18,7 +18,7 @@ from infra.embedded.child import free_port, leashed
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN_SECRET = "a secret of the tests, longer than 32 characters"
-READY_S = 20.0
+READY_S = 60.0
 
 
 class NodeError(AssertionError):
