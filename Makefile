@@ -1,6 +1,7 @@
 # make run    everything on this machine, nothing to install first      (ARGS="--nodes 2 --fresh": see eyeline dev --help)
 # make check  the fast part of the tests, under a minute
-# make test   all of it: style, types, every test, with coverage
+# make test   all of it: style, types, every test
+# make coverage  which lines of the product the tests reach
 # make test-firebase  sign-in against Google's own emulator of Firebase Authentication (needs Node.js 20 and npm)
 # make bench  what it does per second, and how fast
 # make lock   choose new versions of everything (needs uv)
@@ -15,7 +16,7 @@ PIP   = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 CODE  = server signaling matching infra tests
 FIREBASE = tests/firebase
 
-.PHONY: run check test test-firebase bench lint types packages lock clean
+.PHONY: run check test coverage test-firebase bench lint types packages lock clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.installed
@@ -25,6 +26,10 @@ check: lint types
 	$(VENV)/bin/pytest tests/unit -n $(WORKERS) -m "not slow" -q
 
 test: packages lint types
+	$(VENV)/bin/pytest -n $(WORKERS) $(ARGS)
+
+# Counting lines makes the tests half as long again, so it is not part of them.
+coverage: $(VENV)/.installed-tests
 	$(VENV)/bin/pytest -n $(WORKERS) --cov --cov-report=term $(ARGS)
 
 test-firebase: $(VENV)/.installed-tests $(FIREBASE)/node_modules/.installed

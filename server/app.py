@@ -26,11 +26,7 @@ from aiohttp import web
 from redis.exceptions import RedisError
 
 from infra.embedded.child import EngineError, leashed
-from infra.embedded.engines import EmbeddedEngines
-from infra.firebase.credentials import AccessTokens as FcmTokens
-from infra.firebase.push import FcmPusher
-from infra.firebase.sign_in import FirebaseSignIn, SignInUnavailable
-from infra.firebase.transport import Transport as FcmTransport
+from infra.firebase.unavailable import SignInUnavailable
 from infra.phone.account import Account
 from infra.postgres.accounts import PostgresAccounts
 from infra.postgres.call_book import PostgresCallBook
@@ -41,7 +37,6 @@ from infra.postgres.desks import PostgresDesks
 from infra.postgres.figures import PostgresFigures
 from infra.postgres.groups import PostgresGroups
 from infra.postgres.listings import PostgresListings
-from infra.postgres.migrate import migrate as migrate
 from infra.postgres.news import PostgresNews
 from infra.postgres.pool import OUTAGES, open_pool
 from infra.postgres.presence import PostgresPresence
@@ -59,10 +54,6 @@ from infra.valkey.limits import ValkeyLimits
 from infra.valkey.mailboxes import ValkeyMailboxes
 from infra.valkey.negotiations import ValkeyNegotiations
 from infra.valkey.push_budget import ValkeyPushBudget
-from infra.webpush.keys import load as load_vapid_keys
-from infra.webpush.keys import make_keys as make_keys
-from infra.webpush.push import WebPushPusher
-from infra.webpush.vapid import Vapid
 from matching.chances import Chances
 from matching.help_desk import HelpDesk
 from matching.pace import Pace
@@ -139,6 +130,10 @@ async def _open_push(settings: Settings, library: Library, clock: DatabaseClock)
     vapid_key: str | None = None
     async with AsyncExitStack() as stack:
         if settings.firebase_project is not None and settings.firebase_credentials is not None:
+            from infra.firebase.credentials import AccessTokens as FcmTokens  # Google's SDK is slow to load
+            from infra.firebase.push import FcmPusher
+            from infra.firebase.transport import Transport as FcmTransport
+
             tokens = FcmTokens(settings.firebase_credentials)
             transport = FcmTransport(settings.firebase_project, settings.fcm_url)
             pushers["fcm"] = fcm = FcmPusher(transport, tokens, ValkeyPushBudget(library), words, clock)
@@ -146,6 +141,10 @@ async def _open_push(settings: Settings, library: Library, clock: DatabaseClock)
             stack.push_async_callback(fcm.close)
             loops.append(lambda: lasting("fcm tokens", tokens.run))
         if settings.vapid_private_key is not None and settings.vapid_subject is not None:
+            from infra.webpush.keys import load as load_vapid_keys
+            from infra.webpush.push import WebPushPusher
+            from infra.webpush.vapid import Vapid
+
             keys = load_vapid_keys(settings.vapid_private_key)
             vapid = Vapid(keys, settings.vapid_subject, clock)
             pushers["webpush"] = browsers = WebPushPusher(vapid, words, is_push_endpoint, clock, settings.webpush_via)
@@ -160,6 +159,8 @@ async def _open_providers(settings: Settings) -> AsyncIterator[Mapping[str, Sign
     providers: dict[str, SignIn] = {"dev": DevSignIn()} if settings.dev_sign_in else {}
     async with AsyncExitStack() as stack:
         if settings.firebase_sign_in and settings.firebase_project is not None:
+            from infra.firebase.sign_in import FirebaseSignIn
+
             emulator = settings.environment == "development"
             firebase = FirebaseSignIn(settings.firebase_project, settings.firebase_credentials, emulator=emulator)
             stack.push_async_callback(firebase.close)
@@ -440,8 +441,24 @@ async def open_desks(database_url: str) -> AsyncIterator[Desks]:
         await asyncio.wait_for(pool.close(), timeout=CLOSE_S)
 
 
+async def migrate(database_url: str) -> None:
+    """Bring the database to this version's schema; any number may call it at once."""
+    from infra.postgres.migrate import migrate as upgrade  # Alembic is as slow to load as all the rest of a node
+
+    await upgrade(database_url)
+
+
+def make_keys() -> tuple[str, str]:
+    """A new VAPID key pair (RFC 8292): private, public."""
+    from infra.webpush.keys import make_keys as make
+
+    return make()
+
+
 async def develop(options: DevOptions, say: Callable[[str], None]) -> None:
     """Everything on one machine (`eyeline dev`). Raises `DevError`."""
+    from infra.embedded.engines import EmbeddedEngines
+
     workshop = Workshop(EmbeddedEngines, migrate, _stand_ins, _demo_admin, _demo_phones, _demo_volunteer, _leash)
     try:
         await run_dev(options, workshop, say)

@@ -21,6 +21,8 @@ from firebase_admin.exceptions import FirebaseError, PermissionDeniedError, Unau
 from google.auth.exceptions import GoogleAuthError
 from prometheus_client import Counter
 
+from infra.firebase.unavailable import SignInUnavailable
+
 WITHIN_S = 5.0
 """From being asked to the answer, waiting for a thread included."""
 THREADS = 8
@@ -36,10 +38,6 @@ _SHAPE = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 """RFC 7519, section 3. The signature is empty in the emulator's tokens."""
 
 sign_ins = Counter("eyeline_firebase_sign_ins_total", "ID tokens shown, by what became of them", ["result"])
-
-
-class SignInUnavailable(Exception):
-    """Firebase cannot be asked about a token now; it may well be good."""
 
 
 class CertificatesUnavailable(SignInUnavailable):

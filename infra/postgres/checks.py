@@ -6,7 +6,7 @@ import time
 
 import asyncpg
 
-from infra.postgres.migrate import is_migrated
+from infra.postgres.schema import is_migrated
 
 DRIFT_S_MAX = 1.0
 

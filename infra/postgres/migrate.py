@@ -6,18 +6,15 @@ All of an upgrade is one transaction under an advisory lock: a second caller wai
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
-
 import asyncpg
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
+from infra.postgres.schema import MIGRATIONS
+
 _LOCK = 0x657965_6C696E65
 """Any fixed number does; this one spells the project's name."""
 CONNECT_TIMEOUT_S = 10.0
@@ -27,17 +24,8 @@ UPGRADE_TIMEOUT_S = 300.0
 def migrate_config() -> Config:
     """Alembic's configuration, made here instead of in an `alembic.ini`."""
     config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     return config
-
-
-@cache
-def newest() -> str:
-    """The revision this code expects."""
-    head = ScriptDirectory.from_config(migrate_config()).get_current_head()
-    if head is None:
-        raise RuntimeError("no migrations are packaged with this installation")
-    return head
 
 
 async def migrate(database_url: str) -> None:
@@ -58,15 +46,6 @@ async def migrate(database_url: str) -> None:
             await connection.run_sync(_upgrade)
     finally:
         await engine.dispose()
-
-
-async def is_migrated(pool: asyncpg.Pool) -> bool:
-    """Whether the database is at this code's revision (a readiness check)."""
-    try:
-        current = await pool.fetchval("SELECT version_num FROM alembic_version")
-    except asyncpg.UndefinedTableError:
-        return False
-    return bool(current == newest())
 
 
 def _upgrade(connection: Connection) -> None:

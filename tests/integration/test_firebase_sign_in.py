@@ -21,7 +21,8 @@ from firebase_admin import _token_gen, _user_mgt
 from structlog.testing import capture_logs
 
 from infra.firebase import sign_in
-from infra.firebase.sign_in import FirebaseSignIn, SignInUnavailable
+from infra.firebase.sign_in import FirebaseSignIn
+from infra.firebase.unavailable import SignInUnavailable
 from infra.postgres.accounts import PostgresAccounts
 from infra.postgres.pool import OUTAGES
 from infra.standins.firebase_auth import CERTIFICATES_PATH, FirebaseAuthStandIn, SigningKey

@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
+from alembic.script import ScriptDirectory
 
 from infra.postgres.checks import DatabaseChecks
-from infra.postgres.migrate import is_migrated, migrate
+from infra.postgres.migrate import migrate, migrate_config
 from infra.postgres.pool import open_pool
+from infra.postgres.schema import is_migrated, newest
 from server.api import health
 from server.api.health import HealthApi
 from server.errors import ApiError
@@ -109,6 +111,9 @@ class TestMigrate:
             await pool.execute("DROP DATABASE racing WITH (FORCE)")
         finally:
             await pool.close()
+
+    def test_the_newest_revision_is_the_one_that_all_lead_to(self) -> None:
+        assert ScriptDirectory.from_config(migrate_config()).get_current_head() == newest()
 
     async def test_an_empty_database_is_not_migrated(self, engines: Engines) -> None:
         engines.restore()
