@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Histogram
+import asyncio
+
+from prometheus_client import Counter, Gauge, Histogram
 
 http_seconds = Histogram(
     "eyeline_http_seconds",
@@ -16,3 +18,6 @@ wakes_given_up = Counter(
     "People whose devices were to be told once more when it was too late for that, by type of push",
     ["type"],
 )
+
+tasks = Gauge("eyeline_tasks", "Tasks of the event loop now; a number that only grows is a leak")
+tasks.set_function(lambda: len(asyncio.all_tasks()))
