@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 import pytest
@@ -468,6 +469,51 @@ class TestNegotiation:
         ufrag = await page.evaluate("/ufrag:(\\S+)/.exec(window.sides.requester.pc.localDescription.sdp)[1]")
         assert {(c["usernameFragment"], c["negotiation"]) for c in candidates} == {(ufrag, 1)}
         assert candidates[-1]["candidate"] is None
+
+
+NEVER = math.inf
+REPAIR = """async ([polite, steps]) => {
+  const { IceRepair } = await import("/static/lib/ice_repair.js");
+  const repair = new IceRepair({ polite, signalling: true, now: 0 });
+  for (const [method, ...given] of steps) repair[method](...given);
+  return [repair.restartAt, repair.giveUpAt];
+}"""
+RESTARTS = [(step, at) for at in (10_000, 15_000, 20_000, 25_000, 30_000) for step in ("wish", "restarted")]
+REPAIRS: dict[str, tuple[bool, list[tuple[Any, ...]], float, float]] = {
+    "not connected at first": (False, [("link", "connecting", 5)], NEVER, 12_000),
+    "connected": (False, [("link", "connected", 5)], NEVER, NEVER),
+    "disconnected for long": (False, [("link", "disconnected", 20_000)], 22_000, 12_000),
+    "disconnected, and back": (False, [("link", "disconnected", 5), ("link", "connected", 6)], NEVER, NEVER),
+    "failed": (False, [("link", "connected", 1), ("link", "failed", 9)], 9, 12_009),
+    "disconnected, then failed": (False, [("link", "disconnected", 5), ("link", "failed", 6)], 6, 12_000),
+    "another network while connected": (False, [("link", "connected", 1), ("wish", 9)], 9, NEVER),
+    "the polite side waits for the other": (True, [("link", "connected", 1), ("link", "failed", 9)], 2009, 12_009),
+    "the other moved first": (True, [("link", "failed", 9), ("restarted", 500)], NEVER, 12_000),
+    "a second wish at once": (
+        False,
+        [("link", "connected", 1), ("restarted", 10_000), ("wish", 10_001)],
+        15_000,
+        NEVER,
+    ),
+    "a sixth within a minute": (False, [("link", "connected", 1), *RESTARTS, ("wish", 35_000)], 70_000, NEVER),
+    "one of them more than a minute ago": (
+        False,
+        [("link", "connected", 1), *RESTARTS, ("wish", 71_000)],
+        71_000,
+        NEVER,
+    ),
+    "nobody would hear": (False, [("signalling", False, 5), ("link", "failed", 9)], NEVER, NEVER),
+    "heard again": (False, [("signalling", False, 5), ("link", "failed", 9), ("signalling", True, 20_000)], 9, 32_000),
+    "the last restart has not had its time": (False, [("wish", 9), ("restarted", 11_000)], NEVER, 16_000),
+    "asked for a new connection": (False, [("gaveUp", 12_000)], NEVER, 24_000),
+}
+
+
+async def test_when_a_connection_is_repaired_and_when_given_up(page: Page, scripted: ScriptedServer) -> None:
+    """Times in ms; `REPAIRS` says what happened to whom, when the restart is due then, and when to give up."""
+    await page.goto(f"{scripted.url}/blank")
+    said = {name: await page.evaluate(REPAIR, [case[0], case[1]]) for name, case in REPAIRS.items()}
+    assert said == {name: [case[2], case[3]] for name, case in REPAIRS.items()}
 
 
 class TestWords:

@@ -26,16 +26,18 @@ FLAGS = [
 
 
 @contextlib.asynccontextmanager
-async def chromium(*more_flags: str, without: Collection[str] = ()) -> AsyncIterator[Browser]:
+async def chromium(
+    *more_flags: str, without: Collection[str] = (), wrapper: Path | None = None
+) -> AsyncIterator[Browser]:
     """A browser with a fresh profile; `more_flags` are added to those most tests need, `without` left out of them.
 
-    Fails, and says what to install, where there is no Chromium.
+    `wrapper`: a program that starts it its own way. Fails, and says what to install, where there is no Chromium.
     """
     if not os.path.exists(EXECUTABLE):  # noqa: ASYNC240 - one look at a local disk
         raise AssertionError(f"{EXECUTABLE} is missing: install it with `apt-get install chromium`")
     flags = [flag for flag in FLAGS if flag not in without] + list(more_flags)
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=EXECUTABLE, args=flags)
+        browser = await playwright.chromium.launch(executable_path=wrapper or EXECUTABLE, args=flags)
         try:
             yield browser
         finally:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -45,7 +46,8 @@ class CuttingProxy:
         self.url = ""
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[CuttingProxy]:
+    async def running(self, listener: socket.socket | None = None) -> AsyncIterator[CuttingProxy]:
+        """`listener`: where it is to be reached, if not on a free port of this machine's loopback."""
         lines: set[asyncio.Task[None]] = set()
 
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -58,8 +60,9 @@ class CuttingProxy:
             finally:
                 lines.discard(task)
 
-        server = await asyncio.start_server(accept, "127.0.0.1", 0, limit=2 * HEAD_BYTES)
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        listener = listener or socket.create_server(("127.0.0.1", 0))
+        self.url = "http://{}:{}".format(*listener.getsockname())
+        server = await asyncio.start_server(accept, sock=listener, limit=2 * HEAD_BYTES)
         try:
             yield self
         finally:

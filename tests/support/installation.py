@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -24,8 +25,9 @@ class Installation:
         node = await Node.start(self.database_url, self._valkey_url, **settings)
         return await self._stack.enter_async_context(node)
 
-    async def proxy(self, node: Node) -> CuttingProxy:
-        return await self._stack.enter_async_context(CuttingProxy(node.port).running())
+    async def proxy(self, node: Node, listener: socket.socket | None = None) -> CuttingProxy:
+        """`listener`: where people reach it, if not on this machine's loopback."""
+        return await self._stack.enter_async_context(CuttingProxy(node.port).running(listener))
 
     async def outcomes(self) -> list[str]:
         """What became of the requests that have ended, first to last."""

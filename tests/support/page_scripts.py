@@ -73,24 +73,46 @@ async () => {
 }
 """
 
+# How the browser speaks to its relay.
+RELAY_PROTOCOL = """
+async () => {
+  const stats = await window.eyeline.pc.getStats();
+  const transport = [...stats.values()].find((stat) => stat.type === "transport");
+  return stats.get(stats.get(transport.selectedCandidatePairId).localCandidateId).relayProtocol ?? null;
+}
+"""
+
 UFRAGS = """
 [eyeline.pc.currentLocalDescription, eyeline.pc.currentRemoteDescription]
   .map(({ sdp }) => /ice-ufrag:(.*)/.exec(sdp)[1])
 """
 
-RESTART_ICE = """
-async ({ withinMs }) => {
+RESTART_ICE = "eyeline.pc.restartIce()"
+
+# Resolves when both ufrags are others than they were, and the connection stands.
+REPAIRED = """
+async ({ before, withinMs }) => {
   const { pc } = window.eyeline;
   const until = performance.now() + withinMs;
   const ufrags = () =>
     [pc.currentLocalDescription, pc.currentRemoteDescription].map(({ sdp }) => /ice-ufrag:(.*)/.exec(sdp)[1]);
-  const before = ufrags();
-  pc.restartIce();
   for (;;) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
     const isNew = ufrags().every((ufrag) => !before.includes(ufrag));
     if (isNew && pc.signalingState === "stable" && pc.connectionState === "connected") return;
     if (performance.now() > until) throw new Error([pc.signalingState, pc.connectionState, ...ufrags()].join(", "));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+"""
+
+# Resolves when this side has an offer out that nobody has answered.
+OFFERS = """
+async ({ withinMs }) => {
+  const { pc } = window.eyeline;
+  const until = performance.now() + withinMs;
+  while (pc.signalingState !== "have-local-offer") {
+    if (performance.now() > until) throw new Error([pc.signalingState, pc.connectionState].join(", "));
+    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 """

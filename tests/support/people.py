@@ -106,7 +106,22 @@ class Person:
 
     async def restart_ice(self) -> None:
         """Restart, and wait until both sides' credentials are new and the connection stands."""
-        await self.page.evaluate(page_scripts.RESTART_ICE, {"withinMs": MEDIA_MS})
+        before = await self.ice_credentials()
+        await self.page.evaluate(page_scripts.RESTART_ICE)
+        await self.repaired(before)
+
+    async def repaired(self, before: Sequence[str]) -> None:
+        """Both sides' credentials are others than `before`, and the connection stands."""
+        await self.page.evaluate(page_scripts.REPAIRED, {"before": before, "withinMs": MEDIA_MS})
+
+    async def offers(self) -> None:
+        """This side has made an offer that is not answered."""
+        await self.page.evaluate(page_scripts.OFFERS, {"withinMs": MEDIA_MS})
+
+    async def relay_protocol(self) -> str | None:
+        """How this side's browser speaks to the relay of the pair in use."""
+        protocol: str | None = await self.page.evaluate(page_scripts.RELAY_PROTOCOL)
+        return protocol
 
     async def attempt(self) -> int:
         number: int = await self.page.evaluate("window.eyeline.call.view.attempt")

@@ -19,6 +19,7 @@ const SHORTEST_ICE_WAIT_MS = 5_000;
 const REMEMBERED_IDS = 500;
 const EARLY_AT_MOST = 80;
 const LOST_SIGNALS_MS = 1500;
+const ICE_BEFORE_RESTART_MS = 3000;
 
 export class Call extends Emitter {
   #socket;
@@ -158,6 +159,7 @@ export class Call extends Emitter {
     const stops = [
       ...SIGNALS.map((type) => this.#socket.on(type, mine((frame) => this.#signal(frame)))),
       ...WORDS.map((type) => this.#socket.on(type, mine((frame) => this.#words(frame)))),
+      this.#socket.on("state", (state) => this.#peer?.signallingChanged(state === "online")),
       this.#socket.on("peer", (data, frame) => (frame.call ?? this.id) === this.id && this.emit("peer", data)),
     ];
     return () => stops.forEach((stop) => stop());
@@ -203,7 +205,8 @@ export class Call extends Emitter {
       view: this.view,
       media: this.#media,
       send: (type, data) => this.#sendSignal(attempt, type, data),
-      renewIce: () => this.#renewIce(),
+      renewIce: () => this.#renewIce({ tries: 1, deadlineMs: ICE_BEFORE_RESTART_MS }), // then those we have must do
+      signalling: this.#socket.state === "online",
     });
     this.#peer = peer;
     peer.on("track", (track) => this.emit("track", track));
@@ -236,10 +239,11 @@ export class Call extends Emitter {
     this.#iceTimer = setTimeout(() => this.#renewIce(), Math.min(waitMs, 2 ** 31 - 1));
   }
 
-  async #renewIce() {
+  async #renewIce(patience = { tries: 2 }) {
     if (this.#closed) return;
     try {
-      const { ice_servers, expires_at } = await this.#api.post(`/v1/calls/${this.id}/ice`, {}, { repeatable: true, tries: 2 });
+      const options = { repeatable: true, ...patience };
+      const { ice_servers, expires_at } = await this.#api.post(`/v1/calls/${this.id}/ice`, {}, options);
       this.view = { ...this.view, ice_servers, ice_expires_at: expires_at };
       this.#peer?.configure(this.view);
     } catch (error) {

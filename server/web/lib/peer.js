@@ -5,12 +5,10 @@
  * `channel` (data channel 0 is open), `beyond_repair` (restarts did not help, or this side may not make one).
  */
 import { Emitter } from "./emitter.js";
+import { IceRepair } from "./ice_repair.js";
 import { MediaReport } from "./media_report.js";
 import { Negotiator } from "./negotiator.js";
-
-const RESTART_AFTER_MS = 2500;
-const POLITE_RESTART_AFTER_MS = 4000;
-const GIVE_UP_AFTER_MS = 12_000;
+import { onNetworkHints } from "./network_hints.js";
 
 export class Peer extends Emitter {
   #negotiator;
@@ -19,14 +17,17 @@ export class Peer extends Emitter {
   #renewIce;
   #talk;
   #photo;
-  #restartTimer = null;
-  #troubleTimer = null;
+  #repair;
+  #repairTimer = null;
+  #restarting = false;
+  #stopHints;
 
   /**
    * `view` is the contract's call; `media` gives the local tracks (`LocalMedia`); `send(type, data)` reaches the other
-   * side through the server; `renewIce()` gets fresh ICE servers before a restart.
+   * side through the server; `renewIce()` gets fresh ICE servers before a restart; `signalling`: whether the server can be
+   * reached now (later: `signallingChanged`).
    */
-  constructor({ view, media, send, renewIce }) {
+  constructor({ view, media, send, renewIce, signalling }) {
     super();
     this.attempt = view.attempt;
     this.polite = view.polite;
@@ -42,9 +43,12 @@ export class Peer extends Emitter {
     this.#report = new MediaReport({ pc: this.pc, send: (report) => send("media", report) });
     this.pc.addEventListener("track", ({ track }) => this.emit("track", track));
     this.pc.addEventListener("connectionstatechange", () => this.#changed());
+    this.pc.addEventListener("signalingstatechange", () => this.#otherMoved());
+    this.#repair = new IceRepair({ polite: view.polite, signalling, now: performance.now() });
+    this.#stopHints = onNetworkHints({ changed: () => this.restartIce() });
     this.#openChannels();
     if (view.side === "requester") this.#offerMedia(view.mode);
-    this.#troubleTimer = setTimeout(() => this.#giveUp(), GIVE_UP_AFTER_MS);
+    this.#mend();
   }
 
   get connected() {
@@ -84,8 +88,8 @@ export class Peer extends Emitter {
   }
 
   close() {
-    clearTimeout(this.#restartTimer);
-    clearTimeout(this.#troubleTimer);
+    clearTimeout(this.#repairTimer);
+    this.#stopHints();
     this.#report.stop();
     this.pc.close();
   }
@@ -131,38 +135,58 @@ export class Peer extends Emitter {
 
   // Repair.
 
+  /** A wish, granted in its turn: restarts have a pace, and the polite side lets the other try first. */
+  restartIce() {
+    this.#repair.wish(performance.now());
+    this.#mend();
+  }
+
+  signallingChanged(works) {
+    this.#repair.signalling(works, performance.now());
+    this.#mend();
+  }
+
   #changed() {
     const state = this.pc.connectionState;
+    this.#repair.link(state, performance.now());
     this.emit("state", state);
-    if (state === "connected") {
-      clearTimeout(this.#restartTimer);
-      clearTimeout(this.#troubleTimer);
-      this.#restartTimer = this.#troubleTimer = null;
-    } else if (state === "disconnected" || state === "failed") {
-      this.#restartIn(this.polite ? POLITE_RESTART_AFTER_MS : RESTART_AFTER_MS, state === "failed");
-      this.#troubleTimer ??= setTimeout(() => this.#giveUp(), GIVE_UP_AFTER_MS);
+    this.#mend();
+  }
+
+  /** An offer after the first is the other side's restart, which serves us as well as one of our own. */
+  #otherMoved() {
+    const isFirst = this.pc.connectionState === "new";
+    if (this.pc.signalingState === "have-remote-offer" && !isFirst) this.#repair.restarted(performance.now());
+  }
+
+  /** Does what is due, and looks again when something will be. */
+  #mend() {
+    clearTimeout(this.#repairTimer);
+    if (this.pc.signalingState === "closed") return;
+    const now = performance.now();
+    if (this.#mayRestart && now >= this.#repair.restartAt) this.#restart();
+    if (now >= this.#repair.giveUpAt) {
+      this.#repair.gaveUp(now);
+      this.emit("beyond_repair");
     }
+    const next = Math.min(this.#mayRestart ? this.#repair.restartAt : Infinity, this.#repair.giveUpAt);
+    if (next < Infinity) this.#repairTimer = setTimeout(() => this.#mend(), Math.max(next - now, 0));
   }
 
-  /** A brief `disconnected` heals by itself; the polite side lets the other try first, so that offers seldom cross. */
-  #restartIn(waitMs, failed) {
-    if (this.#restartTimer !== null && !failed) return;
-    clearTimeout(this.#restartTimer);
-    this.#restartTimer = setTimeout(() => this.restartIce(), failed && !this.polite ? 0 : waitMs);
+  get #mayRestart() {
+    return !this.#restarting && this.#negotiator.mayOffer;
   }
 
-  async restartIce() {
-    this.#restartTimer = null;
-    if (this.pc.signalingState === "closed" || !this.#negotiator.mayOffer) return;
+  async #restart() {
+    this.#restarting = true;
     await this.#renewIce();
-    if (this.pc.signalingState !== "closed") this.pc.restartIce();
-  }
-
-  #giveUp() {
-    this.#troubleTimer = null;
-    if (this.connected || this.pc.signalingState === "closed") return;
-    this.#troubleTimer = setTimeout(() => this.#giveUp(), GIVE_UP_AFTER_MS);
-    this.emit("beyond_repair");
+    this.#restarting = false;
+    if (this.pc.signalingState === "closed") return;
+    if (this.#repair.wished) {
+      this.#repair.restarted(performance.now());
+      this.pc.restartIce();
+    }
+    this.#mend();
   }
 }
 
