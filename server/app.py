@@ -13,7 +13,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -77,6 +77,7 @@ from server.auth import AccessTokens, Authenticator, DevSignIn, FirebaseProvider
 from server.consequences import request_follows_call
 from server.desk import Desk
 from server.dev import ADMIN_NAME, DevError, DevOptions, Workshop, kept_secret, run_dev
+from server.doctor import Check, all_of, examine, turn_checks
 from server.failures import FailureReports
 from server.groups import Desks
 from server.ice import IceServers
@@ -204,13 +205,7 @@ class Node:
         self.limiter = ValkeyLimits(library)
         book = PostgresRequestBook(pool, book_limits)
         listings = PostgresListings(pool, FRESH)
-        ice = IceServers(
-            settings.stun_urls,
-            settings.turn_urls,
-            settings.turn_secret,
-            timedelta(seconds=settings.ice_lifetime_s),
-            settings.ice_policy,
-        )
+        ice = _ice(settings)
         telling = Telling(self.news, self.news, self.mailboxes, ice, OUTAGES, self._wake_soon)
         pace = Pace(limits.waves, lambda: self.learning.chances, limits.request)
         self.help_desk = HelpDesk(book, self.index, listings, telling, pace, limits.asking)
@@ -346,6 +341,11 @@ def _application(node: Node) -> web.Application:
     return app
 
 
+def _ice(settings: Settings) -> IceServers:
+    life = timedelta(seconds=settings.ice_lifetime_s)
+    return IceServers(settings.stun_urls, settings.turn_urls, settings.turn_secret, life, settings.ice_policy)
+
+
 async def serve(settings: Settings) -> None:
     """Run one node until it is told to stop."""
     configure_logging(settings.log_format)
@@ -453,6 +453,50 @@ def make_keys() -> tuple[str, str]:
     from infra.webpush.keys import make_keys as make
 
     return make()
+
+
+async def doctor(settings: Settings, trusted: Path | None, deadline_s: float, say: Callable[[str], None]) -> bool:
+    """Whether everything these settings name is well (`eyeline doctor`), a line for each.
+
+    `trusted` is a certificate, or a CA's, to trust besides the machine's own.
+    """
+    from infra.turn import relayed_address
+
+    tls = ssl.create_default_context()
+    if trusted:
+        tls.load_verify_locations(trusted)
+
+    async def postgres() -> str:
+        pool = await open_pool(settings.database_url, 1)
+        try:
+            checks = DatabaseChecks(pool)
+            await all_of(
+                (checks.answers, "does it run?"),
+                (checks.migrated, "run `eyeline migrate` of this version"),
+                (checks.clock, "set the clock of this machine, or of Postgres"),
+            )
+            return "answers, with the schema of this version"
+        finally:
+            pool.terminate()
+
+    async def valkey() -> str:
+        client = connect(settings.valkey_url)
+        try:
+            await valkey_answers(client)
+            await Library(client).load()
+            return "answers, and takes our functions"
+        finally:
+            await client.aclose()
+
+    async def allocate(url: str, username: str, credential: str) -> str:
+        return await relayed_address(url, username, credential, tls)
+
+    checks = [
+        Check("Postgres", postgres, "does it run, and is EYELINE_DATABASE_URL right?"),
+        Check("Valkey", valkey, "does it run, and is EYELINE_VALKEY_URL right?"),
+        *turn_checks(_ice(settings), RelayNets(settings.turn_relay_nets), allocate, datetime.now(UTC)),
+    ]
+    return await examine(checks, deadline_s, say)
 
 
 async def develop(options: DevOptions, say: Callable[[str], None]) -> None:

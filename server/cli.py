@@ -65,6 +65,27 @@ def migrate() -> None:
 
 
 @main.command()
+@click.option("--trust", type=READABLE, help="Trust this certificate, or CA, of TURN servers too (PEM).")
+@click.option(
+    "--deadline", "deadline_s", default=5.0, show_default=True, type=click.FloatRange(0.1, 600), help="Seconds."
+)
+def doctor(trust: Path | None, deadline_s: float) -> None:
+    """Ask everything the settings of the environment name whether it is well: Postgres, Valkey, each TURN URL.
+
+    A line for each, which says what to do where something is not; fails when anything is not.
+    """
+    from server import app
+    from server.settings import Settings, SettingsError
+
+    try:
+        settings = Settings.from_env(os.environ)
+    except SettingsError as error:
+        raise Failure(str(error)) from error
+    if not asyncio.run(app.doctor(settings, trust, deadline_s, click.echo)):
+        raise Failure("not everything is well")
+
+
+@main.command()
 def keys() -> None:
     """Make the key pair by which push services know this installation, as a line for its settings.
 
