@@ -80,6 +80,19 @@ class TestBadNetwork:
         await media_run(requester, volunteer)
         assert [await person.attempt() for person in (requester, volunteer)] == [1, 1]
 
+    async def test_another_network_is_met_by_a_restart_with_fresh_credentials(
+        self, place: Installation, people: Street
+    ) -> None:
+        node = await place.node()
+        requester = await people.requester(node.url)
+        volunteer = await people.volunteer(node.url)
+        await answered(requester, volunteer)
+        before = await requester.ice_credentials()
+        await requester.changes_network()
+        await asyncio.gather(*(person.repaired(before) for person in (requester, volunteer)))
+        await media_run(requester, volunteer)
+        assert [await person.attempt() for person in (requester, volunteer)] == [1, 1]
+
     async def test_a_call_outlives_its_node(self, place: Installation, people: Street) -> None:
         node = await place.node()
         requester = await people.requester(node.url)

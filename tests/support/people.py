@@ -114,6 +114,11 @@ class Person:
         """Both sides' credentials are others than `before`, and the connection stands."""
         await self.page.evaluate(page_scripts.REPAIRED, {"before": before, "withinMs": MEDIA_MS})
 
+    async def changes_network(self) -> None:
+        """The browser says so; fresh ICE credentials are asked for."""
+        async with self.page.expect_request("**/ice", timeout=PATIENCE_MS):
+            await self.page.evaluate("dispatchEvent(new Event('online'))")
+
     async def offers(self) -> None:
         """This side has made an offer that is not answered."""
         await self.page.evaluate(page_scripts.OFFERS, {"withinMs": MEDIA_MS})
