@@ -27,7 +27,9 @@ from signaling.switchboard import CallRefused, NotTheOwner, Refused, Route
 
 log = structlog.get_logger()
 
-RelayedFrame = wire.DescriptionFrame | wire.CandidateFrame | wire.ChatFrame | wire.ControlFrame
+RelayedFrame = (
+    wire.DescriptionFrame | wire.CandidateFrame | wire.ChatFrame | wire.ControlFrame | wire.ControlStateFrame
+)
 CallFrame = RelayedFrame | wire.MediaFrame | wire.EndFrame
 
 
@@ -208,9 +210,13 @@ class Frames:
                 out = encode(wire.RelayedChatFrame(data=data, id=frame.id, call=frame.call, attempt=frame.attempt))
                 await _handed_over(switchboard.relay(route, out))
             case wire.ControlFrame(data=data):
-                if route.side is not Side.VOLUNTEER:
-                    raise CallRefused(Refused.WRONG_SIDE)
+                _only_from(route, Side.VOLUNTEER)
                 out = encode(wire.RelayedControlFrame(data=data, id=frame.id, call=frame.call, attempt=frame.attempt))
+                await _handed_over(switchboard.relay(route, out))
+            case wire.ControlStateFrame(data=data):
+                _only_from(route, Side.REQUESTER)
+                relayed = wire.RelayedControlStateFrame
+                out = encode(relayed(data=data, id=frame.id, call=frame.call, attempt=frame.attempt))
                 await _handed_over(switchboard.relay(route, out))
 
     async def _relay_description(self, route: Route, frame: wire.DescriptionFrame, now: float) -> None:
@@ -252,6 +258,11 @@ class Frames:
         before, after = (call.end(route.side).media.paused for call in (changed.before, changed.after))
         if before != after:
             await self._telling.peer(changed.after, route.side, "paused" if after else "back", after or before)
+
+
+def _only_from(route: Route, side: Side) -> None:
+    if route.side is not side:
+        raise CallRefused(Refused.WRONG_SIDE)
 
 
 async def _handed_over(relayed: Awaitable[bool]) -> None:

@@ -86,13 +86,31 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     value: bool | float | None = None
 
     def __post_init__(self) -> None:
-        is_number = isinstance(self.value, float | int) and not isinstance(self.value, bool)
-        if self.name == "torch" and not isinstance(self.value, bool):
-            raise ValueError("Expected `value` of torch to be true or false")
-        if self.name == "zoom" and not (is_number and 0 < float(self.value or 0) <= 100):
-            raise ValueError("Expected `value` of zoom to be a number above 0, at most 100")
-        if self.name == "photo" and is_number:
-            raise ValueError("Expected `value` of photo to be absent, null, true or false")
+        _check_control(self.name, self.value)
+
+
+class ControlState(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a wish: how the requester's light is now, the factor of its zoom, yes or no to a photo."""
+
+    name: Literal["torch", "zoom", "photo"]
+    value: bool | float | None = None
+    """Null while it is not `available`."""
+    available: bool
+    """Whether the device has such a thing."""
+
+    def __post_init__(self) -> None:
+        if self.available or self.value is not None:
+            _check_control(self.name, self.value)
+
+
+def _check_control(name: str, value: bool | float | None) -> None:
+    is_number = isinstance(value, float | int) and not isinstance(value, bool)
+    if name == "torch" and not isinstance(value, bool):
+        raise ValueError("Expected `value` of torch to be true or false")
+    if name == "zoom" and not (is_number and 0 < float(value or 0) <= 100):
+        raise ValueError("Expected `value` of zoom to be a number above 0, at most 100")
+    if name == "photo" and is_number:
+        raise ValueError("Expected `value` of photo to be absent, null, true or false")
 
 
 # From the client.
@@ -209,6 +227,10 @@ class ControlFrame(FromClient, frozen=True, kw_only=True, tag="control"):
     data: Control
 
 
+class ControlStateFrame(FromClient, frozen=True, kw_only=True, tag="control_state"):
+    data: ControlState
+
+
 class EndFrame(FromClient, frozen=True, kw_only=True, tag="end"):
     data: End
 
@@ -234,6 +256,7 @@ ConversationFrame = (
     | MediaFrame
     | ChatFrame
     | ControlFrame
+    | ControlStateFrame
     | EndFrame
 )
 """What has a meaning beyond the transport: these reach `Conversation.handle`."""
@@ -443,6 +466,10 @@ class RelayedControlFrame(FromServer, frozen=True, kw_only=True, tag="control"):
     data: Control
 
 
+class RelayedControlStateFrame(FromServer, frozen=True, kw_only=True, tag="control_state"):
+    data: ControlState
+
+
 class PeerFrame(FromServer, frozen=True, kw_only=True, tag="peer"):
     data: Peer
 
@@ -470,6 +497,7 @@ ServerFrame = (
     | RelayedCandidateFrame
     | RelayedChatFrame
     | RelayedControlFrame
+    | RelayedControlStateFrame
     | PeerFrame
     | DrainFrame
     | PongFrame

@@ -4,13 +4,15 @@ import { ApiError, NetworkError } from "./lib/api.js";
 import { Asking } from "./lib/asking.js";
 import { Calls } from "./lib/calls.js";
 import { CallView } from "./lib/call_view.js";
-import { fulfil } from "./lib/camera_wishes.js";
+import { CameraWishes } from "./lib/camera_wishes.js";
 import { expose } from "./lib/expose.js";
 import { GroupsEditor } from "./lib/groups_editor.js";
 import { LinkWords } from "./lib/link_words.js";
 import { LocalMedia } from "./lib/local_media.js";
 import { NobodyCame } from "./lib/nobody_came.js";
+import { OwnPauses } from "./lib/own_pauses.js";
 import { Page, show } from "./lib/page.js";
+import { PhotoGiver } from "./lib/photo_giver.js";
 import { PushSwitch } from "./lib/push_switch.js";
 import { isNewer } from "./lib/request_order.js";
 import { RingWishes } from "./lib/ring_wishes.js";
@@ -23,7 +25,6 @@ import { closedWords, Whom } from "./lib/whom.js";
 import { say } from "./lib/words.js";
 
 const BACK_TO_REST_MS = 6000;
-const WISH_SHOWN_MS = 10_000;
 /** Where a page is that has nothing to say yet, or no more. */
 const BLANK = ["loading", "signed-out", "problem"];
 /** After these nobody wants to meet the same person again. */
@@ -40,6 +41,7 @@ class RequesterPage {
   #waiting = new Waiting(this.#page);
   #troubles = new Troubles(this.#page, this.#account.session);
   #link = new LinkWords(this.#page, "volunteer", () => say(this.#wordsInCall("connected", true)));
+  #cameraWishes = new CameraWishes(this.#page, this.#media, new PhotoGiver(this.#page, this.#media));
   #request = null;
   #asking = new Asking(this.#api, this.#media);
   #trusted = new Trusted(this.#api);
@@ -61,6 +63,7 @@ class RequesterPage {
 
   start() {
     expose(this.#socket, this.#calls);
+    new OwnPauses(this.#page, this.#media, () => this.#calls.current !== null);
     this.#listenToPerson();
     this.#listenToAsking();
     this.#listenToServer();
@@ -82,6 +85,7 @@ class RequesterPage {
   #listenToPerson() {
     const page = this.#page;
     page.onClick("help", () => this.#help());
+    page.onClick("by-voice", () => this.#help("voice"));
     page.onClick("same-person", () => this.#askSamePerson());
     page.onClick("retry", () => this.#retry());
     page.onClick("voice-only", () => this.#voiceOnly());
@@ -326,11 +330,8 @@ class RequesterPage {
     this.#lastCallId = call.id;
     this.#view.follow(call);
     this.#link.follow(call);
-    call.on("control", (wish) => this.#control(wish));
-  }
-
-  async #control(wish) {
-    this.#page.notice(say(await fulfil(this.#media, wish)), { forMs: WISH_SHOWN_MS });
+    this.#cameraWishes.follow(call);
+    for (const element of document.querySelectorAll("[data-picture]")) element.hidden = call.view.mode !== "video";
   }
 
   async #end(reason) {

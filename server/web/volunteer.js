@@ -12,8 +12,10 @@ import { LanguagesEditor } from "./lib/languages_editor.js";
 import { LinkWords } from "./lib/link_words.js";
 import { LocalMedia } from "./lib/local_media.js";
 import { Memberships } from "./lib/memberships.js";
+import { OwnPauses } from "./lib/own_pauses.js";
 import { Page, show } from "./lib/page.js";
 import { Peace } from "./lib/peace.js";
+import { PhotoTaker } from "./lib/photo_taker.js";
 import { PushSwitch } from "./lib/push_switch.js";
 import { Readiness } from "./lib/readiness.js";
 import { Ring } from "./lib/ring.js";
@@ -24,6 +26,7 @@ import { Standby } from "./lib/standby.js";
 import { TorchButton } from "./lib/torch_button.js";
 import { Troubles } from "./lib/troubles.js";
 import { hasWord, say } from "./lib/words.js";
+import { ZoomButtons } from "./lib/zoom_buttons.js";
 
 const TOLD_WITHIN_MS = 2_000;
 const THANKS_SHOWN_MS = 12_000;
@@ -50,6 +53,8 @@ class VolunteerPage {
   #memberships = new Memberships(this.#page, this.#api);
   #link = new LinkWords(this.#page, "requester", () => say(this.#wordsOfConnected()));
   #torch = new TorchButton(this.#page, this.#calls);
+  #zoom = new ZoomButtons(this.#page, this.#calls);
+  #photo = new PhotoTaker(this.#page);
   #answering = new Answering(this.#api);
   #wishes = new RingWishes();
   #wish = null;
@@ -60,6 +65,7 @@ class VolunteerPage {
 
   start() {
     expose(this.#socket, this.#calls);
+    new OwnPauses(this.#page, this.#media, () => this.#calls.current !== null);
     this.#listenToPerson();
     this.#listenToServer();
     this.#account.on("user", (user) => this.#arrived(user));
@@ -310,7 +316,7 @@ class VolunteerPage {
     this.#said = "";
     for (const element of document.querySelectorAll("[data-picture]")) element.hidden = call.view.mode !== "video";
     this.#view.follow(call);
-    this.#torch.reset();
+    for (const camera of [this.#torch, this.#zoom, this.#photo]) camera.follow(call);
     this.#page.stayAwake(true);
     this.#link.follow(call);
   }

@@ -22,7 +22,7 @@ from tests.support.outside import MARK, Json, Outside, RawSocket, Someone
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SETTINGS = {"EYELINE_CONNECTING_S": "3600", "EYELINE_GRACE_S": "3600", "EYELINE_HEARTBEAT_S": "1"}
-SIGNALS = ("chat", "description", "candidate", "control")
+SIGNALS = ("chat", "description", "candidate", "control", "control_state")
 OF_CALL = [name for name, case in FRAMES.items() if case.of_call]
 LIMITS = {
     *("frame_bytes", "frames_per_s", "frames_burst", "sdp_chars", "candidate_chars", "chat_chars", "message_id_chars"),
@@ -214,6 +214,13 @@ class TestWhoseCall:
             assert await talk.refused("requester", "control", data) == "wrong_side"
             await talk.passed("volunteer", "control", data)
         await talk.silent("volunteer")
+
+    async def test_what_became_of_them_comes_from_the_requester(self, talk: Talk) -> None:
+        no_zoom: Json = {"name": "zoom", "value": None, "available": False}
+        for data in ({"name": "torch", "value": True, "available": True}, no_zoom):
+            assert await talk.refused("volunteer", "control_state", data) == "wrong_side"
+            await talk.passed("requester", "control_state", data)
+        await talk.silent("requester")
 
     @pytest.mark.parametrize("data", [{"text": f"{MARK} æøå"}, {"phrase": "thank_you"}])
     async def test_chat_goes_both_ways(self, talk: Talk, data: Json) -> None:

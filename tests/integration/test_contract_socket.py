@@ -23,7 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 SETTINGS = {"EYELINE_CONNECTING_S": "3600", "EYELINE_GRACE_S": "3600"}
 TESTS_A_SOCKET = 50
 """Each says a few frames; a burst of 200 is allowed."""
-RELAYED = ("chat", "description", "candidate", "control")
+RELAYED = ("chat", "description", "candidate", "control", "control_state")
 
 
 ODD = {

@@ -232,7 +232,7 @@ class TestFrames:
             ({"type": 7}, "type"),
             ({"type": "nonsense"}, "type"),
             ({"type": "stats", "data": {}}, "type"),
-            ({"type": "control_state", "data": {}}, "type"),
+            ({"type": "control_state", "data": {}}, "data.name"),
             ({"type": "hello", "data": {"token": "t", "device_id": "d"}}, "type"),
             ({"type": "ready"}, "data"),
             ({"type": "ready", "data": {"ready": "yes"}}, "data.ready"),

@@ -106,6 +106,15 @@ FRAMES: dict[str, FrameCase] = {
         ],
         of_call=True,
     ),
+    "control_state": FrameCase(
+        {"name": "zoom", "value": 1.5, "available": True},
+        [
+            *DATA,
+            *within("data", [*required("name"), *choice("name", "laser"), *required("available")]),
+            *within("data", [*wrongs("value", True, 0, 101, None, names=""), *wrongs("value", "on", [], {})]),
+        ],
+        of_call=True,
+    ),
     "end": FrameCase(
         {"reason": "done"},
         [*DATA, *within("data", [*required("reason"), *choice("reason", "cancelled", "lost", "busy")])],

@@ -3,7 +3,8 @@
  * data channel, one id), renews ICE credentials, and asks for a new attempt when the connection cannot be repaired.
  *
  * Events: `change` (the contract's call), `track` (remote MediaStreamTrack), `attempt` (a new connection is being built:
- * forget old tracks), `chat` (data), `control` (data), `peer` (data), `link` (connectionState), `ended` (call), `doubt` (the
+ * forget old tracks), `chat`, `control`, `control_state` (data each), `photo_channel` (RTCDataChannel of this attempt), `peer` (data), `link` (connectionState), `ended` (call), `closed`
+ * (whoever ended it: let go what was of this call), `doubt` (the
  * server refused us: its end may have been missed).
  */
 import { ApiError } from "./api.js";
@@ -13,7 +14,7 @@ import { uuid7 } from "./ids.js";
 import { Peer } from "./peer.js";
 
 const SIGNALS = ["description", "candidate"];
-const WORDS = ["chat", "control"];
+const WORDS = ["chat", "control", "control_state"];
 const RENEW_ICE_BEFORE_MS = 60_000;
 const SHORTEST_ICE_WAIT_MS = 5_000;
 const REMEMBERED_IDS = 500;
@@ -118,6 +119,15 @@ export class Call extends Emitter {
     return this.#sayTwice("control", { name, value });
   }
 
+  /** What became of a wish about this side's camera. */
+  async controlState(name, value, available) {
+    return this.#sayTwice("control_state", { name, value, available });
+  }
+
+  reportNow() {
+    this.#peer?.reportNow();
+  }
+
   refreshTracks() {
     return this.#peer?.refreshTracks();
   }
@@ -145,11 +155,13 @@ export class Call extends Emitter {
 
   /** Lets everything go; the call itself may live on for the server. */
   close() {
+    if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#iceTimer);
     this.#stopListening();
     this.#peer?.close();
     this.#socket.forgetCall(this.id);
+    this.emit("closed");
   }
 
   // Frames of this call.
@@ -213,6 +225,7 @@ export class Call extends Emitter {
     peer.on("frame", (frame) => this.#words(frame));
     peer.on("state", (state) => this.emit("link", state));
     peer.on("beyond_repair", () => this.rejoin());
+    this.emit("photo_channel", peer.photoChannel);
     const early = this.#early.filter((frame) => frame.attempt === attempt);
     this.#early = this.#early.filter((frame) => frame.attempt > attempt);
     for (const { type, data } of early) peer.receive(type, data);

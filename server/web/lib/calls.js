@@ -28,6 +28,7 @@ export class Calls extends Emitter {
     socket.on("call", ({ call }) => this.take(call));
     socket.on("welcome", ({ call, resumed }) => this.#welcome(call, resumed));
     media.on("change", () => this.current?.refreshTracks());
+    media.pauses.on("change", () => this.current?.reportNow());
   }
 
   /** Whether there is a call in which the other side is still heard or seen, whatever the server says. */

@@ -3,7 +3,7 @@
  *
  * While media still flow, the other side's lost socket is nobody's business; when they stop, it says why.
  */
-import { say } from "./words.js";
+import { hasWord, say } from "./words.js";
 
 const HEALS_UNSAID_MS = 1500;
 const SILENT_MS = 2500;
@@ -14,6 +14,7 @@ export class LinkWords {
   #other;
   #usual;
   #away = false;
+  #paused = false;
   #broken = false;
   #timer = null;
   #silence = null;
@@ -28,14 +29,14 @@ export class LinkWords {
   follow(call) {
     this.stop();
     call.on("link", (state) => this.#link(call, state));
-    call.on("peer", ({ state }) => this.#peer(call, state));
+    call.on("peer", ({ state, cause }) => this.#peer(call, state, cause));
     call.on("no_relay", () => this.#tell(say("link_no_relay")));
   }
 
   stop() {
     clearTimeout(this.#timer);
     clearInterval(this.#silence);
-    this.#away = this.#broken = false;
+    this.#away = this.#paused = this.#broken = false;
   }
 
   #link(call, state) {
@@ -45,14 +46,22 @@ export class LinkWords {
     else if (state === "disconnected" || state === "failed") this.#timer = setTimeout(() => this.#trouble(), HEALS_UNSAID_MS);
   }
 
-  #peer(call, state) {
+  #peer(call, state, cause) {
     clearInterval(this.#silence);
+    const wasPaused = this.#paused;
     this.#away = state === "away";
+    this.#paused = state === "paused" || (wasPaused && cause === "network"); // a new socket ends no phone call
     const flows = call.receivedWithin(SILENT_MS);
-    if (state === "paused") this.#tell(say(`peer_paused_${this.#other}`));
+    if (state === "paused") this.#tell(say(pausedKey(this.#other, cause)));
     else if (this.#away) this.#silence = setInterval(() => call.receivedWithin(SILENT_MS) || this.#trouble(), LOOK_MS);
     else if (state === "back" && this.#broken && flows) this.#well();
+    else if (state === "back" && wasPaused && !this.#paused && !this.#broken) this.#resumed();
     else if (state === "back" && this.#broken) this.#tell(say(`peer_back_${this.#other}`));
+  }
+
+  #resumed() {
+    this.#page.status(this.#usual());
+    this.#page.speak(say(`peer_back_${this.#other}`));
   }
 
   #trouble() {
@@ -71,4 +80,9 @@ export class LinkWords {
     this.#page.status(words);
     this.#page.speak(words);
   }
+}
+
+function pausedKey(other, cause) {
+  const key = `peer_${cause}_${other}`;
+  return hasWord(key) ? key : `peer_paused_${other}`;
 }

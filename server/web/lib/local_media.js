@@ -4,6 +4,7 @@
  * Events: `change` (the tracks are other ones now), `lost` (kind: unplugged or taken by another program).
  */
 import { Emitter } from "./emitter.js";
+import { Pauses } from "./pauses.js";
 
 const AUDIO = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
 const VIDEO = {
@@ -11,6 +12,7 @@ const VIDEO = {
   width: { ideal: 1280 },
   height: { ideal: 720 },
   frameRate: { ideal: 30 },
+  zoom: true, // without asking, a browser gives no zoom
 };
 
 /** Why a camera or microphone cannot be had: refused | missing | busy | insecure. */
@@ -45,8 +47,15 @@ export class LocalMedia extends Emitter {
   audio = null;
   video = null;
   stream = null;
+  /** Why the picture or the sound stands still, when it is not broken. */
+  pauses = new Pauses(() => this);
   #muted = false;
   #opening = null;
+
+  constructor() {
+    super();
+    this.pauses.on("returned", () => this.#missWhatEnded());
+  }
 
   get muted() {
     return this.#muted;
@@ -56,6 +65,17 @@ export class LocalMedia extends Emitter {
   setMuted(muted) {
     this.#muted = muted;
     if (this.audio) this.audio.enabled = !muted;
+  }
+
+  /** Own side only, too: the camera stays open and the connection as it is, and no picture goes. */
+  setVideoPaused(paused) {
+    this.pauses.byUser = paused;
+    this.emit("change");
+  }
+
+  /** The track that goes to the other side, or null. */
+  outgoing(kind) {
+    return kind === "video" && this.pauses.byUser ? null : this[kind];
   }
 
   /**
@@ -100,11 +120,13 @@ export class LocalMedia extends Emitter {
     return true;
   }
 
+  /** Comes as near to the factor as the camera can. Gives the factor it has now; null: it has no zoom. */
   async setZoom(factor) {
-    const range = this.video?.getCapabilities?.().zoom;
-    if (!range) return false;
-    await this.video.applyConstraints({ advanced: [{ zoom: Math.min(Math.max(factor, range.min), range.max) }] });
-    return true;
+    const { min, max } = this.video?.getCapabilities?.().zoom ?? {};
+    if (!(max > min)) return null;
+    const unit = min > 0 ? min : 1; // cameras number their zoom as they like
+    await this.video.applyConstraints({ advanced: [{ zoom: Math.min(Math.max(factor * unit, min), max) }] });
+    return this.video.getSettings().zoom / unit;
   }
 
   close() {
@@ -115,6 +137,12 @@ export class LocalMedia extends Emitter {
     }
     this.audio = this.video = this.stream = null;
     this.#muted = false;
+    this.pauses.byUser = false;
+  }
+
+  /** A phone call may have taken the camera or the microphone for good. */
+  #missWhatEnded() {
+    for (const track of [this.audio, this.video]) if (track?.readyState === "ended") this.emit("lost", track.kind);
   }
 
   #keep(stream) {
@@ -123,6 +151,7 @@ export class LocalMedia extends Emitter {
       this[track.kind]?.stop();
       this[track.kind] = track;
       track.onended = () => this.emit("lost", track.kind);
+      this.pauses.watch(track);
     }
     if (this.audio) this.audio.enabled = !this.#muted;
     this.stream = new MediaStream([this.audio, this.video].filter(Boolean));

@@ -11,22 +11,29 @@ const STALLED_MS = 5000;
 export class MediaReport {
   #pc;
   #send;
+  #paused;
   #receivers = { audio: new Flow(), video: new Flow() };
   #told = "";
   #timer = null;
   #stopped = false;
   #everConnected = false;
 
-  /** `send(report)` gets `{state, sending, receiving, paused}`. */
-  constructor({ pc, send }) {
+  /** `send(report)` gets `{state, sending, receiving, paused}`; `paused()` says why this side stands still. */
+  constructor({ pc, send, paused = () => null }) {
     this.#pc = pc;
     this.#send = send;
+    this.#paused = paused;
     pc.addEventListener("connectionstatechange", () => this.#look());
   }
 
   stop() {
     this.#stopped = true;
     clearTimeout(this.#timer);
+  }
+
+  /** Something changed that it tells of: do not wait for the next look. */
+  tellNow() {
+    this.#look();
   }
 
   /** Tell it again although nothing changed: the server may have begun anew. */
@@ -79,9 +86,8 @@ export class MediaReport {
   #tell() {
     const state = this.#state();
     if (state === null) return;
-    const video = this.#sends("video");
-    const paused = document.visibilityState === "hidden" && this.#isMuted("video") ? "background" : null;
-    const report = { state, sending: { audio: this.#sends("audio"), video }, receiving: this.receiving, paused };
+    const sending = { audio: this.#sends("audio"), video: this.#sends("video") };
+    const report = { state, sending, receiving: this.receiving, paused: this.#paused() };
     const text = JSON.stringify(report);
     if (text === this.#told) return;
     this.#told = text;
@@ -94,10 +100,6 @@ export class MediaReport {
 
   #sends(kind) {
     return this.#tracks(kind).some((track) => track.readyState === "live" && !track.muted);
-  }
-
-  #isMuted(kind) {
-    return this.#tracks(kind).some((track) => track.readyState === "live" && track.muted);
   }
 }
 

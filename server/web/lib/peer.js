@@ -1,7 +1,7 @@
 /**
  * One attempt of a call: one RTCPeerConnection, its tracks, its two data channels, and its repair by ICE restart.
  *
- * Events: `track` (MediaStreamTrack), `frame` (`chat` or `control` that came by data channel), `state` (connectionState),
+ * Events: `track` (MediaStreamTrack), `frame` (`chat`, `control` or `control_state` that came by data channel), `state` (connectionState),
  * `channel` (data channel 0 is open), `beyond_repair` (restarts did not help, or this side may not make one).
  */
 import { Emitter } from "./emitter.js";
@@ -9,6 +9,8 @@ import { IceRepair } from "./ice_repair.js";
 import { MediaReport } from "./media_report.js";
 import { Negotiator } from "./negotiator.js";
 import { onNetworkHints } from "./network_hints.js";
+
+const BY_CHANNEL = ["chat", "control", "control_state"];
 
 export class Peer extends Emitter {
   #negotiator;
@@ -40,7 +42,7 @@ export class Peer extends Emitter {
       send,
       beforeAnswer: () => this.#matchOffer(),
     });
-    this.#report = new MediaReport({ pc: this.pc, send: (report) => send("media", report) });
+    this.#report = new MediaReport({ pc: this.pc, send: (report) => send("media", report), paused: () => media.pauses.cause });
     this.pc.addEventListener("track", ({ track }) => this.emit("track", track));
     this.pc.addEventListener("connectionstatechange", () => this.#changed());
     this.pc.addEventListener("signalingstatechange", () => this.#otherMoved());
@@ -71,6 +73,16 @@ export class Peer extends Emitter {
     return true;
   }
 
+  /** The data channel for photos; see `photo_channel.js`. */
+  get photoChannel() {
+    return this.#photo;
+  }
+
+  /** What this side sends, or why it does not, has just changed. */
+  reportNow() {
+    this.#report.tellNow();
+  }
+
   repeatReport() {
     this.#report.repeat();
   }
@@ -92,6 +104,7 @@ export class Peer extends Emitter {
     this.#stopHints();
     this.#report.stop();
     this.pc.close();
+    this.#photo.dispatchEvent(new Event("close")); // closing a connection tells its channels, but fires no event at them
   }
 
   #openChannels() {
@@ -105,7 +118,7 @@ export class Peer extends Emitter {
   #heard(text) {
     try {
       const frame = JSON.parse(text);
-      if (frame.type === "chat" || frame.type === "control") this.emit("frame", frame);
+      if (BY_CHANNEL.includes(frame.type)) this.emit("frame", frame);
     } catch (error) {
       console.info("a message on the data channel was not JSON:", error.name);
     }
@@ -113,7 +126,8 @@ export class Peer extends Emitter {
 
   /** Audio both ways, video from the requester only. */
   #offerMedia(mode) {
-    const { audio, video, stream } = this.#media;
+    const { stream } = this.#media;
+    const [audio, video] = ["audio", "video"].map((kind) => this.#media.outgoing(kind));
     const streams = stream ? [stream] : [];
     this.pc.addTransceiver(audio ?? "audio", { direction: "sendrecv", streams });
     if (mode === "video") this.pc.addTransceiver(video ?? "video", { direction: "sendonly", streams });
@@ -130,7 +144,7 @@ export class Peer extends Emitter {
   #trackFor(transceiver) {
     const kind = transceiver.receiver.track.kind;
     if (!transceiver.direction.includes("send")) return null;
-    return this.#media[kind] ?? null;
+    return this.#media.outgoing(kind) ?? null;
   }
 
   // Repair.

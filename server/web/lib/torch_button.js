@@ -1,4 +1,4 @@
-/** The button that asks for the other person's light: a wish, so it is pressed at once and let go if it cannot be told. */
+/** The button that asks for the other person's light: a wish, so it is pressed at once and let go if it cannot be done. */
 import { say } from "./words.js";
 
 export class TorchButton {
@@ -12,8 +12,9 @@ export class TorchButton {
     page.onClick("torch", () => this.#ask());
   }
 
-  reset() {
+  follow(call) {
     this.#press(false);
+    call.on("control_state", ({ name, value, available }) => name === "torch" && this.#told(value === true, available));
   }
 
   async #ask() {
@@ -26,6 +27,11 @@ export class TorchButton {
       this.#press(!on);
       this.#page.speak(say("not_sent"), { urgent: true });
     }
+  }
+
+  #told(on, available) {
+    this.#press(on && available);
+    this.#page.speak(say(available ? `torch_is_${on ? "on" : "off"}` : "torch_unavailable"));
   }
 
   #press(on) {

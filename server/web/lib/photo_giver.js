@@ -1,0 +1,141 @@
+/**
+ * The requester's side of a photo: a spoken question, one great button for yes, and then a picture that goes to the
+ * volunteer and nowhere else. Without a yes nothing is taken.
+ */
+import { uuid7 } from "./ids.js";
+import { show } from "./page.js";
+import { opened, ChannelLost, sendPhoto } from "./photo_channel.js";
+import { takePhoto } from "./photo_capture.js";
+import { ProgressBar } from "./progress_bar.js";
+import { say } from "./words.js";
+
+export class PhotoGiver {
+  #page;
+  #media;
+  #bar;
+  #call = null;
+  #channel = null;
+  #channelCame = () => {};
+  #asked = false;
+  #giving = null;
+
+  constructor(page, media) {
+    this.#page = page;
+    this.#media = media;
+    this.#bar = new ProgressBar(page, "photo");
+    page.onClick("photo-yes", () => this.#yes());
+    page.onClick("photo-no", () => this.#no());
+    page.onClick("photo-cancel", () => this.#giving?.abort("cancelled"));
+  }
+
+  follow(call) {
+    this.clear();
+    this.#call = call;
+    call.on("photo_channel", (channel) => this.#use(channel));
+    call.on("closed", () => call === this.#call && this.clear());
+  }
+
+  /** Nothing is asked or sent any more. */
+  clear() {
+    this.#ask(false);
+    this.#giving?.abort("over");
+    this.#bar.end();
+    this.#call = this.#channel = null;
+  }
+
+  /** The volunteer asks for a photo, or no longer does. */
+  wished(wanted) {
+    if (this.#giving || wanted === this.#asked) return;
+    if (wanted && this.#media.video?.readyState !== "live") {
+      this.#page.speak(say("photo_no_camera"));
+      this.#report(null, false);
+      return;
+    }
+    this.#ask(wanted);
+    if (wanted) this.#page.sounds.play("message");
+    this.#page.speak(say(wanted ? "photo_question" : "photo_withdrawn"), { urgent: wanted });
+  }
+
+  #ask(asked) {
+    this.#asked = asked;
+    show("photo-ask", asked);
+    const writing = document.activeElement?.matches("input, textarea");
+    if (asked && !writing) document.getElementById("photo-question").focus();
+  }
+
+  #no() {
+    this.#ask(false);
+    this.#page.speak(say("photo_refused"));
+    this.#report(false);
+  }
+
+  async #yes() {
+    if (this.#giving) return;
+    this.#ask(false);
+    const giving = (this.#giving = new AbortController());
+    this.#bar.begin(say("photo_taking"));
+    this.#report(true);
+    try {
+      await this.#give(giving.signal);
+      this.#bar.end(say("photo_sent"));
+    } catch (error) {
+      this.#failed(error, giving.signal);
+    } finally {
+      if (this.#giving === giving) this.#giving = null;
+    }
+  }
+
+  async #give(signal) {
+    const blob = await Promise.race([takePhoto(this.#media.video), aborted(signal)]); // a camera may take its time
+    const photo = { id: uuid7(), blob };
+    this.#bar.begin(say("photo_sending"));
+    for (;;) {
+      const channel = this.#channel;
+      try {
+        await opened(channel, signal);
+        await sendPhoto(channel, photo, { progress: (share) => this.#bar.at(share), signal });
+        return;
+      } catch (error) {
+        if (!(error instanceof ChannelLost)) throw error;
+        await this.#nextChannel(channel, signal);
+      }
+    }
+  }
+
+  #failed(error, signal) {
+    if (signal.reason === "over") return;
+    if (signal.aborted) this.#bar.end(say("photo_cancelled"));
+    else {
+      console.info("no photo was given:", error.message);
+      this.#bar.end(say("photo_failed"));
+    }
+    this.#report(false); // heard twice by a volunteer who cancelled, or who hears it by the channel: said once there
+  }
+
+  #report(value, available = true) {
+    this.#call?.controlState("photo", value, available).catch((error) => console.info("not told:", error.code));
+  }
+
+  // The channel of the call's present attempt.
+
+  #use(channel) {
+    this.#channel = channel;
+    channel.addEventListener("message", ({ data }) => data === "cancel" && this.#giving?.abort("cancelled"));
+    this.#channelCame();
+  }
+
+  /** The call builds anew: the photo is begun again there. */
+  #nextChannel(lost, signal) {
+    const came = new Promise((resolve) => {
+      this.#channelCame = () => this.#channel !== lost && resolve();
+      this.#channelCame();
+    });
+    return Promise.race([came, aborted(signal)]);
+  }
+}
+
+function aborted(signal) {
+  const over = new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
+  over.catch(() => {}); // nobody may be listening any more
+  return over;
+}
