@@ -27,9 +27,7 @@ from signaling.switchboard import CallRefused, NotTheOwner, Refused, Route
 
 log = structlog.get_logger()
 
-RelayedFrame = (
-    wire.DescriptionFrame | wire.CandidateFrame | wire.ChatFrame | wire.ControlFrame | wire.ControlStateFrame
-)
+RelayedFrame = wire.DescriptionFrame | wire.CandidateFrame | wire.ChatFrame | wire.ControlFrame | wire.ControlStateFrame
 CallFrame = RelayedFrame | wire.MediaFrame | wire.EndFrame
 
 

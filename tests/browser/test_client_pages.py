@@ -129,7 +129,7 @@ async def pass_on(speaker: ScriptedSocket, listener: ScriptedSocket) -> None:
         frame = await speaker.next()
         if "id" in frame:
             await speaker.ack(frame)
-        if frame["type"] in {"description", "candidate", "chat", "control"}:
+        if frame["type"] in {"description", "candidate", "chat", "control", "control_state"}:
             envelope = {key: frame[key] for key in ("id", "call", "attempt")}
             await listener.say(frame["type"], frame["data"], **envelope)
 
