@@ -17,6 +17,8 @@ from tests.support.engines import Engines
 
 GROWTH_MB_MAX = 40.0
 """Of two nodes together: what two processes keep for later, not what each call leaves behind."""
+FILES_MAX = 40
+"""Their database pools fill when they are needed, and clients keep HTTP connections open for a while."""
 
 
 def main() -> int:
@@ -58,7 +60,7 @@ def wrong(plan: Plan, told: Told) -> list[str]:
         wrongs.append("no call at all")
     if not plan.deploys:
         grown = {name: told.after[name] - told.before[name] for name in told.before}
-        allowed = {"memory_mb": GROWTH_MB_MAX, "files": 8, "tasks": 8, "lasting_keys": 0}
+        allowed = {"memory_mb": GROWTH_MB_MAX, "files": FILES_MAX, "tasks": 8, "lasting_keys": 0}
         wrongs += [f"{name} grew by {grown[name]:.0f}" for name, most in allowed.items() if grown[name] > most]
     return wrongs
 
