@@ -230,7 +230,7 @@ class Node:
             frames_burst=BURST_S * settings.frame_rate,
         )
         self.hub = Hub(self.mailboxes, frames, self.clock, rules)
-        services = Services(frames, ValkeyAnswers(valkey, library), self.authenticator, self.clock, rules)
+        services = Services(frames, ValkeyAnswers(valkey, library), self.authenticator, self.limiter, self.clock, rules)
         self.sockets = SocketEndpoint(self.hub, services, settings.origins)
         self.rounds = Rounds(self.desk, self.presence, partial(self._close_socket, SESSION_SILENT), self._close_ended)
         self.rebirth = Rebirth(self.generation, self.hub, book, self.index, listings)

@@ -27,6 +27,10 @@ class Unauthorized(Exception):
     """The token is missing, wrong or expired, or its session has ended: refresh, or sign in."""
 
 
+class Forged(Unauthorized):
+    """The token was never one of ours. An honest client shows an expired one now and then, and never this."""
+
+
 class Suspended(Exception):
     """The token is good and the account is suspended; `caller` may still be shown who they are."""
 
@@ -133,9 +137,9 @@ class AccessTokens:
         return AccessToken(token, datetime.fromtimestamp(expires, UTC))
 
     def read(self, token: str) -> tuple[UUID, UUID, datetime]:
-        """(person, session, end of the token). Raises `Unauthorized`."""
+        """(person, session, end of the token). Raises `Unauthorized`, or more exactly `Forged`."""
         if len(token) > TOKEN_CHARS_MAX:
-            raise Unauthorized
+            raise Forged
         try:
             claims = jwt.decode(
                 token,
@@ -148,7 +152,7 @@ class AccessTokens:
             )
             return self._checked(claims)
         except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError) as error:
-            raise Unauthorized from error
+            raise Forged from error
 
     def _checked(self, claims: dict[str, Any]) -> tuple[UUID, UUID, datetime]:
         if claims["exp"] <= self._clock():

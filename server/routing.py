@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Any, Generic, Literal, Protocol, TypeVar
 from uuid import UUID
 
@@ -18,7 +17,7 @@ import msgspec
 from aiohttp import web
 
 from server.accounts import AdminRole, Role
-from server.auth import Caller, Suspended, Unauthorized
+from server.auth import Caller, Forged, Suspended, Unauthorized
 from server.decoding import place_and_problem
 from server.errors import (
     invalid_body,
@@ -30,7 +29,7 @@ from server.errors import (
     unauthorized,
     wrong_role,
 )
-from server.rate_limits import SESSION, SIGN_IN, Limit, RateLimiter
+from server.rate_limits import FORGED, SESSION, SIGN_IN, RateLimiter, wait_by_address_s
 
 Body = TypeVar("Body")
 
@@ -148,9 +147,9 @@ class Boundary:
     async def _admit(self, route: Route, request: web.Request) -> Caller | None:
         caller = await self._caller(route, request) if route.auth == "session" else None
         if caller is not None and route.limit == "session":
-            await self._count(SESSION, str(caller.session_id))
-        if route.limit == "sign_in" and not _is_this_machine(request.remote):
-            await self._count(SIGN_IN, request.remote or "")
+            _hold_back(await self._limiter.wait_s(SESSION, str(caller.session_id)))
+        if route.limit == "sign_in":
+            _hold_back(await wait_by_address_s(self._limiter, SIGN_IN, request.remote))
         if caller is not None and route.role is not None and caller.role != route.role:
             raise wrong_role(route.role)
         if caller is not None and route.admin is not None and not caller.may(route.admin):
@@ -163,6 +162,9 @@ class Boundary:
             raise unauthorized()
         try:
             return await self._authenticator.authenticate(token.strip())
+        except Forged:
+            _hold_back(await wait_by_address_s(self._limiter, FORGED, request.remote))
+            raise unauthorized() from None
         except Unauthorized:
             raise unauthorized() from None
         except Suspended as error:
@@ -170,10 +172,10 @@ class Boundary:
                 return error.caller
             raise suspended() from None
 
-    async def _count(self, limit: Limit, subject: str) -> None:
-        wait_s = await self._limiter.wait_s(limit, subject)
-        if wait_s > 0:
-            raise too_fast(wait_s)
+
+def _hold_back(wait_s: float) -> None:
+    if wait_s > 0:
+        raise too_fast(wait_s)
 
 
 async def read_body(request: web.Request) -> bytes:
@@ -205,14 +207,6 @@ def decode_body(data: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
     if b"\\u0000" in data and (place := _place_of_nul(msgspec.to_builtins(body))) is not None:
         raise invalid_body(place.removeprefix("."), "must not contain U+0000")
     return body
-
-
-def _is_this_machine(address: str | None) -> bool:
-    """A call from the node's own machine comes through a proxy there, for anybody, or from whoever develops on it."""
-    try:
-        return address is not None and ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def _place_of_nul(value: object) -> str | None:

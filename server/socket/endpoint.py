@@ -8,9 +8,10 @@ from collections.abc import Collection
 import structlog
 from aiohttp import WSMsgType, web
 
-from server.auth import Caller, Suspended, Unauthorized
+from server.auth import Caller, Forged, Suspended, Unauthorized
 from server.errors import ApiError
 from server.failures import where_raised
+from server.rate_limits import FORGED, wait_by_address_s
 from server.socket.connection import Connection, Socket, TextSocket, shut_socket
 from server.socket.envelope import BadFrame, decode_hello
 from server.socket.hub import Hub
@@ -49,7 +50,7 @@ class SocketEndpoint:
         socket = self._socket()
         await socket.prepare(request)
         try:
-            connection = await self._authenticated(socket, request.transport)
+            connection = await self._authenticated(socket, request)
         except _Refused as refusal:
             await shut_socket(socket, request.transport, refusal.code, self._services.rules.close_s)
             return socket
@@ -78,13 +79,13 @@ class SocketEndpoint:
             decode_text=False,
         )
 
-    async def _authenticated(self, socket: Socket, transport: asyncio.Transport | None) -> Connection:
+    async def _authenticated(self, socket: Socket, request: web.Request) -> Connection:
         """The authentication phase: returns the connection, or raises `_Refused`."""
         hello = await self._hello(socket)
-        caller = await self._caller(hello)
+        caller = await self._caller(hello, request.remote)
         resume = (hello.resume.incarnation, hello.resume.seq) if hello.resume is not None else None
         try:
-            return await self._hub.attach(socket, transport, caller, resume)
+            return await self._hub.attach(socket, request.transport, caller, resume)
         except CarrierUnavailable:
             raise _Refused(Close.TRY_AGAIN_LATER) from None
 
@@ -113,10 +114,13 @@ class SocketEndpoint:
             if message.type not in (WSMsgType.PING, WSMsgType.PONG):
                 return None
 
-    async def _caller(self, hello: Hello) -> Caller:
+    async def _caller(self, hello: Hello, address: str | None) -> Caller:
         try:
             async with asyncio.timeout(AUTHENTICATE_S):
                 caller = await self._services.authenticator.authenticate(hello.token)
+        except Forged:
+            wait_s = await wait_by_address_s(self._services.limiter, FORGED, address)
+            raise _Refused(Close.RATE_LIMITED if wait_s > 0 else Close.UNAUTHORIZED) from None
         except Unauthorized:
             raise _Refused(Close.UNAUTHORIZED) from None
         except Suspended:

@@ -12,6 +12,7 @@ from aiohttp import WSMsgType
 
 from server.auth import Suspended, Unauthorized
 from server.failures import where_raised
+from server.rate_limits import RateLimiter
 from server.routing import Authenticates
 from server.socket import metrics
 from server.socket.connection import Clock, Connection, Socket
@@ -38,6 +39,7 @@ class Services:
     conversation: Conversation
     answers: Answers
     authenticator: Authenticates
+    limiter: RateLimiter
     clock: Clock
     rules: SocketRules
 

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from server import routing
+from server import rate_limits
 from tests.support.http_api import HttpApi, http_api
 
 
@@ -113,12 +113,26 @@ class TestSignIn:
         assert (answer.status, answer.code) == (401, "unauthorized")
 
     async def test_too_fast_is_429_by_address(self, api: HttpApi, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(routing, "_is_this_machine", lambda address: False)
+        monkeypatch.setattr(rate_limits, "_is_this_machine", lambda address: False)
         api.limits.answer_s = 2.2
         answer = await api.call("POST", "/v1/sessions", sign_in_body())
         assert (answer.status, answer.code, answer.headers["Retry-After"]) == (429, "too_fast", "3")
         assert answer.body["error"]["retryable"] is True
         assert api.limits.counted == [("sign_in", "127.0.0.1")]
+
+    async def test_who_shows_forged_tokens_is_held_back_and_who_was_away_too_long_is_not(
+        self, api: HttpApi, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        token = await api.person("anna")
+        monkeypatch.setattr(rate_limits, "_is_this_machine", lambda address: False)
+        api.limits.counted.clear()
+        api.limits.answer_s = 1.5
+        answer = await api.call("GET", "/v1/me", token="made up")
+        assert (answer.status, answer.code, answer.headers["Retry-After"]) == (429, "too_fast", "2")
+        api.clock.now += 3600
+        answer = await api.call("GET", "/v1/me", token=token)
+        assert (answer.status, answer.code) == (401, "unauthorized")
+        assert api.limits.counted == [("forged", "127.0.0.1")]
 
     async def test_this_machine_stands_for_many(self, api: HttpApi) -> None:
         await api.sign_in("anna")

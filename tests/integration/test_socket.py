@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from infra.valkey.connection import open_valkey
-from server.auth import Suspended
+from server import rate_limits
+from server.auth import Forged, Suspended, Unauthorized
 from server.socket.conversation import FrameError
 from server.socket.hub import SESSION_ENDED, SESSION_SILENT
 from signaling.ports import CarrierUnavailable
@@ -126,6 +127,14 @@ class TestHello:
         client = Client(await node.connect(), caller())
         await client.say("hello", {"token": "made up", "device_id": client.who.device_id})
         assert await client.end() == 4401
+
+    async def test_too_many_forged_tokens(self, node: SocketNode, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(rate_limits, "_is_this_machine", lambda address: False)
+        node.limiter.answer_s = 2.0
+        for refusal, code in ((Forged(), 4429), (Unauthorized(), 4401)):
+            client = Client(await node.connect(), caller())
+            await client.say("hello", {"token": node.tokens.issue(refusal), "device_id": client.who.device_id})
+            assert await client.end() == code
 
     async def test_another_device(self, node: SocketNode) -> None:
         client = Client(await node.connect(), caller())

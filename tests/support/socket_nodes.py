@@ -30,6 +30,7 @@ from server.socket.reading import Services, type_of
 from server.socket.rules import SocketRules
 from server.views import OfferView, UserView
 from signaling.ports import Answers, Mailboxes
+from tests.support.http_api import NoLimits
 
 SOON_S = 10.0
 """Nothing in these tests takes so long; what does has failed."""
@@ -244,6 +245,7 @@ class SocketNode:
         self.rules = rules
         self.conversation = conversation
         self.tokens = tokens
+        self.limiter = NoLimits()
         library = Library(client)
         self.mailboxes: Mailboxes = ValkeyMailboxes(client, library)
         self.answers: Answers = ValkeyAnswers(client, library)
@@ -259,7 +261,7 @@ class SocketNode:
         return f"http://127.0.0.1:{self._port}{PATH}"
 
     async def start(self, origins: Sequence[str] = ()) -> None:
-        services = Services(self.conversation, self.answers, self.tokens, now, self.rules)
+        services = Services(self.conversation, self.answers, self.tokens, self.limiter, now, self.rules)
         endpoint = SocketEndpoint(self.hub, services, origins)
         app = web.Application(middlewares=[FailureReports().middleware])
         app.router.add_get(PATH, endpoint.handle)

@@ -9,7 +9,7 @@ import jwt
 import pytest
 
 from infra.postgres.accounts import Verdict, judge
-from server.auth import AccessTokens, Caller, DevSignIn, Unauthorized, new_refresh_token, refresh_hash
+from server.auth import AccessTokens, Caller, DevSignIn, Forged, Unauthorized, new_refresh_token, refresh_hash
 
 SECRET = "a secret for tests of thirty-two characters"
 USER = UUID("0190f5e8-0000-7000-8000-000000000001")
@@ -31,8 +31,9 @@ class TestAccessTokens:
     def test_lives_as_long_as_promised_and_no_longer(self) -> None:
         issued = tokens().issue(USER, SESSION)
         assert tokens(NOW + 900).read(issued.token)
-        with pytest.raises(Unauthorized):
+        with pytest.raises(Unauthorized) as caught:
             tokens(1_800_000_901).read(issued.token)
+        assert not isinstance(caught.value, Forged)
 
     @pytest.mark.parametrize("name", GOOD)
     def test_every_claim_is_needed(self, name: str) -> None:
@@ -56,7 +57,7 @@ class TestAccessTokens:
         longer = jwt.encode(GOOD, SECRET * 2, algorithm="HS512")
         other = jwt.encode(GOOD, SECRET[::-1], algorithm="HS256")
         for token in (unsigned, longer, other, "", "x", "a.b.c", "é" * 10, "x" * 10_000):
-            with pytest.raises(Unauthorized):
+            with pytest.raises(Forged):
                 tokens().read(token)
 
 
