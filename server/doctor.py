@@ -112,7 +112,7 @@ def _what_to_do(error: OSError | ValueError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted ({error.verify_message}); renew it, or name its CA with --trust"
     if isinstance(error, ssl.SSLError):
-        return f"does not speak TLS there ({error.reason}); is the port its tls-listening-port?"
+        return f"does not speak TLS there ({error.strerror}); is the port its tls-listening-port?"
     if isinstance(error, ConnectionRefusedError):
         return "nothing listens there; is it running, and is this its port?"
     if isinstance(error, socket.gaierror):

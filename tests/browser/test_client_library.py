@@ -478,6 +478,7 @@ REPAIR = """async ([polite, steps]) => {
   for (const [method, ...given] of steps) repair[method](...given);
   return [repair.restartAt, repair.giveUpAt];
 }"""
+LOST = [("link", "connected", 1), ("signalling", False, 5)]
 RESTARTS = [(step, at) for at in (10_000, 15_000, 20_000, 25_000, 30_000) for step in ("wish", "restarted")]
 REPAIRS: dict[str, tuple[bool, list[tuple[Any, ...]], float, float]] = {
     "not connected at first": (False, [("link", "connecting", 5)], NEVER, 12_000),
@@ -502,8 +503,15 @@ REPAIRS: dict[str, tuple[bool, list[tuple[Any, ...]], float, float]] = {
         71_000,
         NEVER,
     ),
-    "nobody would hear": (False, [("signalling", False, 5), ("link", "failed", 9)], NEVER, NEVER),
-    "heard again": (False, [("signalling", False, 5), ("link", "failed", 9), ("signalling", True, 20_000)], 9, 32_000),
+    "nobody would hear": (False, [*LOST, ("link", "failed", 9)], NEVER, NEVER),
+    "heard again": (False, [*LOST, ("link", "failed", 9), ("signalling", True, 20_000)], 9, 32_000),
+    "heard again, after a restart that nobody heard": (
+        False,
+        [*LOST, ("link", "failed", 9), ("restarted", 15_000), ("signalling", True, 20_000)],
+        22_000,
+        32_000,
+    ),
+    "heard again while it was still being built": (False, [LOST[1], ("signalling", True, 20_000)], NEVER, 32_000),
     "the last restart has not had its time": (False, [("wish", 9), ("restarted", 11_000)], NEVER, 16_000),
     "asked for a new connection": (False, [("gaveUp", 12_000)], NEVER, 24_000),
 }

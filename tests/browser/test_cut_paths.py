@@ -1,9 +1,10 @@
-"""A call whose path is cut and comes back, between two browsers on networks of their own."""
+"""A call whose path is cut and comes back, between two browsers on networks of their own and through a relay."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -12,6 +13,7 @@ from tests.support.apart import Apart, apart
 from tests.support.installation import Installation
 from tests.support.netns import Cable, Net, net
 from tests.support.people import answered, in_call, media_run
+from tests.support.turn import turn_server_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -40,10 +42,13 @@ CUTS = [(Cable.pull, Cable.plug), (Cable.lose, Cable.lose_no_more)]
 
 
 async def test_a_call_whose_path_is_cut_is_repaired_each_time(
-    place: Installation, browsers: Apart, cable: Cable
+    place: Installation, browsers: Apart, cable: Cable, tmp_path: Path
 ) -> None:
     """By an ICE restart of the same connection, begun by the polite side when the other cannot be heard."""
-    async with browsers.people(place) as (requester, volunteer):
+    async with (
+        turn_server_in(browsers.net.hub, Net.ADDRESS, tmp_path) as turn,
+        browsers.people(place, **turn.settings) as (requester, volunteer),
+    ):
         await answered(requester, volunteer)
         await media_run(requester, volunteer)
         for cut, mend in CUTS:

@@ -19,6 +19,7 @@ export class IceRepair {
   #restarts = [];
   #troubleSince;
   #signallingSince;
+  #wasConnected = false;
 
   /** A connection that is being built now; whether the other side can be reached through the server. */
   constructor({ polite, signalling, now }) {
@@ -52,13 +53,17 @@ export class IceRepair {
     if (state === "connected") {
       this.#wishedAt = Infinity;
       this.#troubleSince = null;
+      this.#wasConnected = true;
     } else if (state === "disconnected" || state === "failed") {
       this.#troubleSince ??= now;
       this.wish(state === "failed" ? now : now + DISCONNECTED_MS);
     }
   }
 
+  /** What was gathered while nobody could be reached may be no way at all: the way back is tried anew before long. */
   signalling(works, now) {
+    const isBack = works && this.#signallingSince === null;
+    if (isBack && this.#wasConnected && this.#troubleSince !== null) this.wish(now + DISCONNECTED_MS);
     if (works) this.#signallingSince ??= now;
     else this.#signallingSince = null;
   }
