@@ -94,6 +94,10 @@ class Opened:
     created: bool
 
 
+class Practising(Exception):
+    """The requester is trying their device in a practice call."""
+
+
 class RequestOpen(Exception):
     """The requester already has a request that has not ended: `request`."""
 

@@ -39,6 +39,7 @@ from infra.postgres.groups import PostgresGroups
 from infra.postgres.listings import PostgresListings
 from infra.postgres.news import PostgresNews
 from infra.postgres.pool import OUTAGES, open_pool
+from infra.postgres.practice_book import AllCalls, PostgresPracticeBook
 from infra.postgres.presence import PostgresPresence
 from infra.postgres.request_book import BookLimits, PostgresRequestBook
 from infra.postgres.suspensions import PostgresSuspensions
@@ -70,6 +71,7 @@ from server.api.health import HealthApi
 from server.api.help import HelpApi
 from server.api.moderation import ModerationApi
 from server.api.pages import Pages
+from server.api.practice import PracticeApi
 from server.api.push import PushApi
 from server.api.reference import Reference
 from server.api.sessions import SessionsApi
@@ -84,6 +86,8 @@ from server.ice import IceServers
 from server.learning import LEARN_EVERY_S, Learning
 from server.limits import Limits
 from server.logs import configure_logging
+from server.practice import CallHerald, Practice
+from server.practice_line import PhoneLine
 from server.push_services import is_push_endpoint
 from server.push_words import CataloguePushWords
 from server.rebirth import Rebirth
@@ -211,11 +215,21 @@ class Node:
         self.help_desk = HelpDesk(book, self.index, listings, telling, pace, limits.asking)
 
         async def on_call_ended(call: Call, now: datetime) -> None:
-            await self.desk.on_call_ended(call, now)
+            if call.practice is not None:
+                await self.practice.changed(call)
+            else:
+                await self.desk.on_call_ended(call, now)
 
-        calls = PostgresCallBook(pool, request_follows_call(limits.request), limits.call, limits.asking.wrap_up)
+        async def tell_practice(call_id: UUID) -> None:
+            await self.practice.tell(call_id)
+
+        practices = PostgresPracticeBook(pool, limits.call.connecting)
+        calls = AllCalls(
+            PostgresCallBook(pool, request_follows_call(limits.request), limits.call, limits.asking.wrap_up), practices
+        )
         negotiations = ValkeyNegotiations(valkey, library)
-        switchboard = Switchboard(calls, self.mailboxes, negotiations, telling, on_call_ended, limits.call)
+        herald = CallHerald(telling, tell_practice)
+        switchboard = Switchboard(calls, self.mailboxes, negotiations, herald, on_call_ended, limits.call)
         self.desk = Desk(self.help_desk, switchboard, book, telling, ice, self.errands, self.clock)
         self.waking = Waking(
             PostgresWakes(pool), push.pushers, self.clock, self.desk.look_soon, self.desk.person_changed
@@ -224,6 +238,16 @@ class Node:
         self.authenticator = Authenticator(self.tokens, self.accounts, self.presence.seen)
         relays = RelayNets(settings.turn_relay_nets) if settings.ice_policy == "relay" else None
         frames = Frames(self.desk, self.presence, telling, OUTAGES, relays)
+        self.practice = Practice(
+            practices,
+            self.desk,
+            telling,
+            self.mailboxes,
+            frames,
+            _practice_phone,
+            OUTAGES,
+            at_once=settings.practice_calls,
+        )
         rules = SocketRules(
             heartbeat_s=settings.heartbeat_s,
             frames_per_s=settings.frame_rate,
@@ -254,6 +278,7 @@ class Node:
             *AccountsApi(self.accounts, self.desk.person_changed).routes(),
             *HelpApi(self.desk, self.help_desk, self.groups, self._audience, self.clock).routes(),
             *CallsApi(self.desk).routes(),
+            *PracticeApi(self.practice).routes(),
             *PushApi(self._push.vapid_key).routes(),
             *GroupsApi(self.groups, self.desks, self.limiter, https=self._https).routes(),
             *AdminApi(self.feed).routes(),
@@ -289,6 +314,7 @@ class Node:
             lambda: every(LEARN_EVERY_S, "chances", self.learning.learn),
             lambda: lasting("marks", self.news.run),
             lambda: lasting("sockets", self.hub.run),
+            self.practice.run,
         ]
 
 
@@ -559,6 +585,12 @@ async def _demo_volunteer(url: str, tls: ssl.SSLContext | None, say: Callable[[s
             say(f"the demo volunteer writes: {details['text']}")
 
     await run_demo_volunteer(url, ssl=tls or True, include_loopback=True, on_event=on_event)
+
+
+async def _practice_phone(view: dict[str, Any], line: PhoneLine) -> None:
+    from infra.phone.practice import practise  # with it comes all of WebRTC, which most nodes never need
+
+    await practise(view, line)
 
 
 async def call(

@@ -224,6 +224,8 @@ class Desk:
         call = await self.switchboard.get(call_id, caller.user_id)
         side = call.side_of_person(caller.user_id)
         assert side is not None
+        if call.practice is not None:
+            raise NoSuchCall  # with nobody
         await self._book.avoid(caller.user_id, call.end(side.other).person_id)
 
     def _seen_by(self, caller: Caller, call: Call) -> CallView:

@@ -190,6 +190,13 @@ class CallReply(msgspec.Struct, frozen=True, kw_only=True):
     call: CallView
 
 
+class PracticeReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """201: the call. 202: the place in the queue, 1 for the next; the call comes by a `call` message."""
+
+    call: CallView | None = None
+    position: int | None = None
+
+
 class RejoinBody(msgspec.Struct, frozen=True, kw_only=True):
     """The attempt this side has no connection of."""
 

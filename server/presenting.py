@@ -55,7 +55,7 @@ def call_view(call: Call, side: Side, ice: IceServers, now: datetime) -> CallVie
         request_id=call.request_id,
         epoch=call.epoch,
         attempt=call.attempt,
-        kind="help",
+        kind="help" if call.practice is None else "practice",
         side=side.value,
         polite=side is Side.VOLUNTEER,
         mode=cast(Mode, call.mode),

@@ -37,7 +37,7 @@ BODY_BYTES_MAX = 64 * 1024
 BODY_WAIT_S = 10.0
 ANSWER_WITHIN_S = 15.0
 ID = "{id:[0-9A-Fa-f-]{36}|current}"
-"""What may stand for `{id}` in a path. Else it names nothing, whatever the method: `/v1/calls/practice` is 404."""
+"""What may stand for `{id}` in a path. Else it names nothing, whatever the method: `/v1/calls/nonsense` is 404."""
 NO_STORE = {"Cache-Control": "no-store"}
 
 

@@ -127,6 +127,8 @@ class Settings:
     ice_policy: Literal["relay", "all"] = "all"
     """Becomes `relay` as soon as there are TURN servers: strangers then never learn each other's address."""
     ice_lifetime_s: float = 300.0
+    practice_calls: int = 3
+    """At once on this node; one takes up to half a core."""
     access_token_s: float = 900.0
     shards: int = 1
     """Of the volunteer index; the same on every node."""
@@ -227,6 +229,7 @@ def _read(env: Env) -> dict[str, Any]:
         "turn_relay_nets": _texts(env, "TURN_RELAY_NETS", network),
         "ice_policy": env.str("ICE_POLICY", "relay" if turn_urls else "all", validate=one_of("relay", "all")),
         "ice_lifetime_s": _seconds(env, "ICE_LIFETIME_S", 300.0),
+        "practice_calls": env.int("PRACTICE_CALLS", 3, validate=between(1, 100)),
         "access_token_s": _seconds(env, "ACCESS_TOKEN_S", 900.0),
         "shards": env.int("SHARDS", 1, validate=between(1, 4096)),
         "database_pool": env.int("DATABASE_POOL", 10, validate=between(2, 1000)),

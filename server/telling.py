@@ -70,7 +70,8 @@ class Telling:
         if news.of_wakes:
             self._wake(request_id)
         for call in await self._calls.call_news(request_id) if news.of_calls else ():
-            await self._tell_call(call, news)
+            await self.call(call, news.now)
+            self._calls.told_call(call)
         if news.untold:
             await self._tell_request(news)
         if news.free_until is not None:
@@ -78,12 +79,12 @@ class Telling:
         offers = await self._requests.offer_news(request_id) if news.of_offers else []
         await asyncio.gather(*(self._tell_offer(offer, news) for offer in offers))
 
-    async def _tell_call(self, call: Call, news: RequestNews) -> None:
+    async def call(self, call: Call, now: datetime) -> None:
+        """The call as it is, to both sides. Raises `CarrierUnavailable`."""
         for side in Side:
-            view = call_view(call, side, self._ice, news.now)
+            view = call_view(call, side, self._ice, now)
             frame = wire.CallFrame(data=wire.CallChanged(call=view), call=call.id, attempt=call.attempt)
             await self._sender.send(call.end(side).session_id, encode(frame), version=_call_version(call))
-        self._calls.told_call(call)
         log.info("call", call=str(call.id), request=str(call.request_id), state=call.state, reason=call.end_reason)
 
     async def _tell_request(self, news: RequestNews) -> None:

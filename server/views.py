@@ -57,6 +57,7 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     attempt: int
     kind: Literal["help", "practice"]
+    """`practice`: the other side is the server's own phone. There is no request: `request_id` is the call's own id."""
     side: Literal["requester", "volunteer"]
     polite: bool
     mode: Mode

@@ -12,7 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from uuid import UUID
 
-from signaling.model import Call, CallState, EndReason, Media, Side
+from signaling.model import Call, CallState, EndReason, Media, Practice, Side
 
 
 class Event(StrEnum):
@@ -174,6 +174,8 @@ def look(call: Call, now: datetime, limits: CallLimits) -> Call:
         return call
     if (side := next((side for side in Side if call.end(side).suspended), None)) is not None:
         return end(call, EndReason.SUSPENDED, side, now)
+    if call.practice is not None and (over := _practice_over(call.practice, now)) is not None:
+        return end(call, over, None, now)
     if call.state is _CONNECTING:
         return end(call, EndReason.NEVER_CONNECTED, None, now) if now >= call.connect_by else call
     since = call.reconnecting_since
@@ -182,6 +184,12 @@ def look(call: Call, now: datetime, limits: CallLimits) -> Call:
     if any(_vanished(call, side, now, limits) for side in Side):
         return end(call, EndReason.LOST, None, now)
     return call
+
+
+def _practice_over(practice: Practice, now: datetime) -> EndReason | None:
+    if now >= practice.phone_until:
+        return EndReason.LOST
+    return EndReason.DONE if now >= practice.ends_at else None
 
 
 def _vanished(call: Call, side: Side, now: datetime, limits: CallLimits) -> bool:

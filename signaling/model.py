@@ -76,8 +76,18 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
+class Practice:
+    """What a call has whose other side is the server's own phone."""
+
+    ends_at: datetime
+    """When it is over, however well it goes: others wait for the phone."""
+    phone_until: datetime
+    """The phone is there at least until then; its node says so again and again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """Two people in one conversation. Times are the database's."""
+    """Two people in one conversation, or one with the server's own phone. Times are the database's."""
 
     id: UUID
     request_id: UUID
@@ -100,6 +110,8 @@ class Call:
     requester: End
     volunteer: End
     version: int
+    practice: Practice | None = None
+    """None between two people."""
 
     def end(self, side: Side) -> End:
         return self.requester if side is Side.REQUESTER else self.volunteer

@@ -151,8 +151,8 @@ class CallBook(Protocol):
 class Herald(Protocol):
     """Tells people what was decided."""
 
-    async def tell(self, request_id: UUID) -> None:
-        """Send everything decided about this request and its calls and not told yet. Never raises."""
+    async def tell(self, call: Call) -> None:
+        """Send everything decided about this call, and what it belongs to, and not told yet. Never raises."""
 
 
 class NegotiationStore(Protocol):

@@ -146,6 +146,10 @@ class Switchboard:
         """End what time has ended."""
         await self._change(call_id, lambda call, now: call_rules.look(call, now, self._limits))
 
+    async def drained(self, call_id: UUID) -> None:
+        """The node whose phone is one side of it goes."""
+        await self._change(call_id, lambda call, now: call_rules.end(call, EndReason.DRAINED, None, now))
+
     async def attached(self, call_id: UUID, session_id: UUID) -> Changed:
         """The session's socket is (again) here."""
         return await self._presence(call_id, session_id, call_rules.back)
@@ -168,7 +172,7 @@ class Switchboard:
     async def _change(self, call_id: UUID, rule: Callable[[Call, datetime], Call]) -> Changed:
         changed = await self._book.change(call_id, rule)
         if changed.after.version != changed.before.version:
-            await self._herald.tell(changed.after.request_id)
+            await self._herald.tell(changed.after)
         if changed.after.state is CallState.ENDED and changed.before.state is not CallState.ENDED:
             await self._on_ended(changed.after, changed.now)
         return changed

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 from uuid import uuid4
 
-from infra.phone.client import PhoneClient
 from infra.phone.errors import ApiError, ServerUnreachable
 from infra.phone.peer import CannotApply, Peer
 from infra.phone.state import Frame, View
@@ -34,12 +33,35 @@ class Listener(Protocol):
         """`attempt`, `state` {state}, `media` (the report), `first_audio`, `first_video`, `chat` (its data), `peer`."""
 
 
+class CallLine(Protocol):
+    """What a call needs of the phone's line to the server."""
+
+    async def next(self, *types: str, timeout: float | None) -> Frame:
+        """The oldest frame not taken yet of one of these types; it is taken by this."""
+
+    async def post(
+        self,
+        type_: str,
+        data: Mapping[str, Any],
+        *,
+        call: View,
+        replaces: str | None = None,
+        message_id: str | None = None,
+    ) -> object:
+        """Send a frame of this call and attempt, and see that it arrives."""
+
+    async def rejoin(self, call: View) -> View:
+        """The call with its next attempt. Raises `ApiError`, `ServerUnreachable`."""
+
+    async def end_call(self, call: View, reason: str = "done") -> View: ...
+
+
 class PhoneCall:
     """Runs one call to its end. `media` makes what is sent, anew for each attempt."""
 
     def __init__(
         self,
-        phone: PhoneClient,
+        phone: CallLine,
         call: View,
         media: Callable[[], Media],
         listener: Listener = lambda event, details: None,

@@ -94,6 +94,11 @@ class PhoneClient(Line):
         body = {"epoch": offer["epoch"]} | ({"reason": reason} if reason else {})
         await self.account.call("POST", f"/v1/requests/{offer['request_id']}/decline", body)
 
+    async def practise(self) -> View | int:
+        """`POST /v1/calls/practice`: the call, or the place in the queue. Raises `ApiError` when it is full."""
+        reply = await self.account.call("POST", "/v1/calls/practice", {})
+        return self._know_call(reply["call"]) if "call" in reply else int(reply["position"])
+
     async def rejoin(self, call: View) -> View:
         """This side lost its connection for good: both build anew. Gives the call with its next attempt."""
         body = {"attempt": call["attempt"]}

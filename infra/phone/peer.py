@@ -12,6 +12,7 @@ import logging
 import re
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from aiortc import (
@@ -47,6 +48,18 @@ class CannotApply(PhoneError):
     """A description that aiortc cannot apply to this connection: a new attempt is needed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How the packets travel."""
+
+    relayed: bool
+    """Through a TURN server, of either side."""
+    lost: float
+    """Part of the packets sent here that never came, 0 to 1."""
+    round_trip_s: float | None
+    """None until the other side reported (RFC 3550, 6.4.1)."""
+
+
 class Peer:
     """One RTCPeerConnection. `changed` is called whenever `state` may have changed; it must not block."""
 
@@ -65,6 +78,8 @@ class Peer:
         """Messages can go by the data channel."""
         self.negotiation = 0
         """Number of the latest offer, of either side."""
+        self.found_relay = False
+        """Whether the other side named a candidate of a TURN server."""
         self._media = media
         self._message = message
         self._changed = changed
@@ -91,6 +106,21 @@ class Peer:
     @property
     def _sinks(self) -> dict[str, AudioSink | VideoSink]:
         return {"audio": self.audio, "video": self.video}
+
+    async def way(self) -> Way:
+        """As it is now, once connected."""
+        report = (await self._pc.getStats()).values()
+        inbound = [one for one in report if one.type == "inbound-rtp"]
+        lost = sum(max(0, one.packetsLost) for one in inbound)
+        all_sent = lost + sum(one.packetsReceived for one in inbound)
+        trips = [one.roundTripTime for one in report if one.type == "remote-inbound-rtp" and one.roundTripTime]
+        return Way(self._is_relayed(), lost / all_sent if all_sent else 0.0, max(trips, default=None))
+
+    def _is_relayed(self) -> bool:
+        """aiortc does not tell, aioice below it knows."""
+        transports = [t.receiver.transport.transport for t in self._pc.getTransceivers()]
+        pairs = [pair for transport in transports for pair in transport._connection._nominated.values()]
+        return any("relay" in (pair.local_candidate.type, pair.remote_candidate.type) for pair in pairs)
 
     # Negotiation.
 
@@ -134,6 +164,7 @@ class Peer:
 
     async def candidate(self, data: View) -> None:
         """The other side's candidate, also before its description; of a superseded one it is dropped."""
+        self.found_relay |= " typ relay" in (data.get("candidate") or "")
         known = self._remote_ufrags()
         ufrag = data.get("usernameFragment") or _ufrag_in(data.get("candidate"))
         if known and (ufrag is None or ufrag in known):
@@ -149,6 +180,7 @@ class Peer:
             raise CannotApply("gathering took too long") from error
 
     async def _describe_there(self, data: View) -> None:
+        self.found_relay |= " typ relay" in data["sdp"]
         try:
             async with asyncio.timeout(GATHER_DEADLINE_S):
                 await self._pc.setRemoteDescription(RTCSessionDescription(data["sdp"], data["type"]))

@@ -29,6 +29,7 @@ from matching.ports import (
     NotFound,
     Opened,
     OpenOffer,
+    Practising,
     RequestOpen,
     Rule,
     WavePlan,
@@ -83,6 +84,14 @@ class PostgresRequestBook:
     # -- opening ------------------------------------------------------------------------------------------------------
 
     async def open(self, new: NewRequest, deadline: timedelta) -> Opened:
+        try:
+            return await self._open(new, deadline)
+        except asyncpg.CheckViolationError as error:
+            if error.constraint_name == "requests_not_practising":
+                raise Practising from None
+            raise
+
+    async def _open(self, new: NewRequest, deadline: timedelta) -> Opened:
         async with self._pool.acquire() as connection, connection.transaction():
             if new.idempotency_key is not None:
                 await connection.execute(_SQL["free_old_key"], new.requester_id, new.idempotency_key)

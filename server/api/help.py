@@ -15,7 +15,7 @@ from matching.audience import AudienceLimits
 from matching.desk_hours import DeskHours
 from matching.help_desk import HelpDesk
 from matching.languages import index_languages, normal_tag
-from matching.ports import IdempotencyMismatch, NewRequest, NotFound, RequestOpen
+from matching.ports import IdempotencyMismatch, NewRequest, NotFound, Practising, RequestOpen
 from server.auth import Caller
 from server.desk import AcceptRefused, Desk
 from server.errors import ApiError, invalid_body, not_found
@@ -153,6 +153,8 @@ class HelpApi:
             raise ApiError(422, "idempotency_mismatch", message) from None
         except RequestOpen as error:
             raise _request_open(error) from None
+        except Practising:
+            raise ApiError(409, "already_in_call", "a practice call of yours has not ended") from None
         if opened.created:
             self._desk.look_soon(opened.request.id)
         return Reply(RequestReply(request=request_view(opened.request)), status=201 if opened.created else 200)

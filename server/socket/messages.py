@@ -390,6 +390,20 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     cause: str | None
 
 
+class PracticeVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server's phone found in a practice call, told once. `unknown`: it never came to be connected."""
+
+    camera: Literal["ok", "dark", "none", "unused", "unknown"]
+    """`dark`: frames come, and all are nearly black. `unused`: a volunteer sends no picture."""
+    microphone: Literal["ok", "silent", "none", "unknown"]
+    """`silent`: sound comes, and nothing is in it."""
+    network: Literal["ok", "poor", "none"]
+    """`poor`: it loses much or is slow. `none`: no connection came about."""
+    relay: Literal["used", "available", "none", "off"]
+    """`used`: the call runs through a TURN server. `available`: one answers this device, and was not needed. `none`:
+    none answers it. `off`: this deployment has none."""
+
+
 class Drain(msgspec.Struct, frozen=True, kw_only=True):
     """This node is going; close follows, come back elsewhere after so long."""
 
@@ -474,6 +488,10 @@ class PeerFrame(FromServer, frozen=True, kw_only=True, tag="peer"):
     data: Peer
 
 
+class VerdictFrame(FromServer, frozen=True, kw_only=True, tag="verdict"):
+    data: PracticeVerdict
+
+
 class DrainFrame(FromServer, frozen=True, kw_only=True, tag="drain"):
     data: Drain
 
@@ -499,6 +517,7 @@ ServerFrame = (
     | RelayedControlFrame
     | RelayedControlStateFrame
     | PeerFrame
+    | VerdictFrame
     | DrainFrame
     | PongFrame
 )

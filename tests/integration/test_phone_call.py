@@ -189,8 +189,9 @@ async def test_a_lost_connection_is_built_anew(database_url: str, valkey_url: st
 async def test_the_socket_is_cut_while_they_negotiate(database_url: str, valkey_url: str) -> None:
     async with nodes(database_url, valkey_url, 1) as (node,), two_phones_in_a_call(node, node) as four:
         asking, heard, helping, seen = four
-        asking.phone.cut()
-        helping.phone.cut()
+        for phone in (asking.phone, helping.phone):
+            assert isinstance(phone, PhoneClient)
+            phone.cut()
         await seen.until("first_video")
         await heard.until("first_audio")
         assert (await heard.until("state"))["state"] == "connected"

@@ -7,6 +7,7 @@ from uuid import UUID
 from infra.memory.request_book import MemoryRequestBook
 from matching.model import Request
 from matching.request_rules import Progress
+from signaling.model import Call
 
 
 class FakeCallHerald:
@@ -15,8 +16,8 @@ class FakeCallHerald:
     def __init__(self) -> None:
         self.told: list[UUID] = []
 
-    async def tell(self, request_id: UUID) -> None:
-        self.told.append(request_id)
+    async def tell(self, call: Call) -> None:
+        self.told.append(call.request_id)
 
 
 class FakeHerald:

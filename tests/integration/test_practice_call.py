@@ -1,0 +1,114 @@
+"""Practice calls over real nodes: a phone of a person, the server's own, real media over loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from infra.phone.calls import PhoneCall
+from infra.phone.client import PhoneClient
+from infra.phone.errors import ApiError
+from infra.phone.loopback import include_loopback
+from infra.phone.tracks import ClockPicture, Media, Tone, clock_media
+from tests.support.nodes import Node
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+async def node(database_url: str, valkey_url: str) -> AsyncIterator[Node]:
+    async with await Node.start(database_url, valkey_url, EYELINE_PRACTICE_CALLS="1") as node:
+        yield node
+
+
+def person(node: Node, name: str, role: str = "requester") -> PhoneClient:
+    return PhoneClient.sign_in(node.url, name, role=role, languages=["en"])
+
+
+async def practise(phone: PhoneClient) -> dict[str, Any]:
+    call = await phone.practise()
+    assert not isinstance(call, int)
+    return call
+
+
+@asynccontextmanager
+async def in_call(phone: PhoneClient, call: dict[str, Any], media: Media) -> AsyncIterator[PhoneCall]:
+    include_loopback()
+    conversation = PhoneCall(phone, call, lambda: media)
+    running = asyncio.create_task(conversation.run())
+    try:
+        yield conversation
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_requester_hears_themselves_and_is_told_what_works(node: Node) -> None:
+    async with person(node, "Ada") as phone:
+        call = await practise(phone)
+        assert (call["kind"], call["side"], call["polite"], call["state"]) == (
+            "practice",
+            "requester",
+            False,
+            "connecting",
+        )
+        with pytest.raises(ApiError, match="already_in_call"):
+            await phone.request_help()
+        async with in_call(phone, call, clock_media()) as conversation:
+            verdict = await phone.next("verdict", timeout=15)
+            assert verdict["data"] == {"camera": "ok", "microphone": "ok", "network": "ok", "relay": "off"}
+            assert (await phone.until(lambda state: state.live_call is not None)).live_call is not None
+            assert conversation.peer is not None
+            await asyncio.wait_for(conversation.peer.audio.first.wait(), 5)
+            ended = await phone.end_call(call)
+            assert (ended["end_reason"], ended["end_by"]) == ("done", "me")
+        assert (await phone.request_help())["state"] == "waiting"
+
+
+async def test_a_volunteer_sees_a_moving_picture_and_is_rung_by_nobody(node: Node) -> None:
+    async with person(node, "Bo", "volunteer") as bo, person(node, "Ada") as ada:
+        await bo.ready()
+        call = await practise(bo)
+        assert (call["side"], call["polite"]) == ("volunteer", True)
+        request = await ada.request_help()
+        async with in_call(bo, call, Media(Tone(level=0))) as conversation:
+            found = (await bo.next("verdict", timeout=20))["data"]
+            assert (found["camera"], found["microphone"]) == ("unused", "silent")
+            assert conversation.peer is not None
+            assert conversation.peer.video.brightness > 35
+            assert bo.state.offers == {}
+            await bo.end_call(call)
+        assert (await bo.next_offer())["request_id"] == request["id"]
+
+
+async def test_the_next_waits_its_turn_and_the_queue_is_bounded(node: Node) -> None:
+    async with person(node, "Ada") as first, person(node, "Bea") as second, person(node, "Cleo") as third:
+        call = await practise(first)
+        assert [await second.practise(), await third.practise(), await second.practise()] == [1, 2, 1]
+        await third.account.call("DELETE", "/v1/calls/practice")
+        await first.end_call(call)
+        mine = (await second.until(lambda state: state.live_call is not None)).live_call
+        assert mine is not None
+        assert (mine["kind"], await third.practise()) == ("practice", 1)
+
+
+async def test_who_practised_with_a_node_that_died_is_free_again(
+    database_url: str, valkey_url: str, node: Node
+) -> None:
+    async with (
+        await Node.start(database_url, valkey_url) as other,
+        person(node, "Ada") as phone,
+    ):
+        call = await practise(phone)
+        phone.move_to(other.url)
+        async with in_call(phone, call, Media(Tone(), ClockPicture())):
+            await phone.until(lambda state: state.call is not None and state.call["state"] == "connected")
+            await node.kill()
+            ended = (await phone.until(lambda state: state.live_call is None, timeout=25)).call
+        assert ended is not None
+        assert (ended["end_reason"], ended["end_by"]) == ("lost", "system")
+        assert (await phone.request_help())["state"] == "waiting"
