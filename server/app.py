@@ -244,7 +244,7 @@ class Node:
             telling,
             self.mailboxes,
             frames,
-            _practice_phone,
+            partial(_practice_phone, settings.environment == "development"),
             OUTAGES,
             at_once=settings.practice_calls,
         )
@@ -587,9 +587,12 @@ async def _demo_volunteer(url: str, tls: ssl.SSLContext | None, say: Callable[[s
     await run_demo_volunteer(url, ssl=tls or True, include_loopback=True, on_event=on_event)
 
 
-async def _practice_phone(view: dict[str, Any], line: PhoneLine) -> None:
+async def _practice_phone(on_this_machine: bool, view: dict[str, Any], line: PhoneLine) -> None:
+    from infra.phone.loopback import include_loopback
     from infra.phone.practice import practise  # with it comes all of WebRTC, which most nodes never need
 
+    if on_this_machine:
+        include_loopback()
     await practise(view, line)
 
 

@@ -14,6 +14,7 @@ import { OwnPauses } from "./lib/own_pauses.js";
 import { Page, show } from "./lib/page.js";
 import { PhotoGiver } from "./lib/photo_giver.js";
 import { PushSwitch } from "./lib/push_switch.js";
+import { Practice } from "./lib/practice.js";
 import { isNewer } from "./lib/request_order.js";
 import { RingWishes } from "./lib/ring_wishes.js";
 import { SamePerson } from "./lib/same_person.js";
@@ -38,6 +39,13 @@ class RequesterPage {
   #socket = new EyelineSocket({ session: this.#account.session });
   #calls = new Calls({ socket: this.#socket, api: this.#api, media: this.#media, prepare: (view) => this.#prepare(view) });
   #view = new CallView(this.#page, this.#media);
+  #practice = new Practice(this.#page, {
+    api: this.#api,
+    socket: this.#socket,
+    calls: this.#calls,
+    view: this.#view,
+    leave: (words) => this.#rest(words),
+  });
   #waiting = new Waiting(this.#page);
   #troubles = new Troubles(this.#page, this.#account.session);
   #link = new LinkWords(this.#page, "volunteer", () => say(this.#wordsInCall("connected", true)));
@@ -327,6 +335,7 @@ class RequesterPage {
   }
 
   #begun(call) {
+    if (this.#practice.begun(call)) return;
     this.#lastCallId = call.id;
     this.#view.follow(call);
     this.#link.follow(call);
@@ -335,6 +344,7 @@ class RequesterPage {
   }
 
   async #end(reason) {
+    if (this.#practice.stop()) return;
     const call = this.#calls.current;
     if (!call) return;
     this.#page.status(say(reason === "done" ? "ending" : "finding_another"));
@@ -368,6 +378,7 @@ class RequesterPage {
   }
 
   #callOver(view) {
+    if (this.#practice.over(view)) return;
     this.#lastEnd = view.end_reason;
     this.#link.stop();
     this.#page.notice(null);
@@ -423,13 +434,13 @@ class RequesterPage {
     else this.#rest();
   }
 
-  #rest() {
+  #rest(words = say("rest_requester")) {
     this.#request = null;
     this.#media.close();
     this.#page.stayAwake(false);
     show("avoid", false);
     this.#offerHelp("need_help");
-    this.#page.enter("rest", say("rest_requester"));
+    this.#page.enter("rest", words);
   }
 
   #reset() {
@@ -442,6 +453,7 @@ class RequesterPage {
     this.#trusted.forget();
     this.#samePerson.forget();
     this.#nobodyCame.signedOut();
+    this.#practice.forget();
     this.#request = null;
   }
 }

@@ -16,6 +16,7 @@ import { OwnPauses } from "./lib/own_pauses.js";
 import { Page, show } from "./lib/page.js";
 import { Peace } from "./lib/peace.js";
 import { PhotoTaker } from "./lib/photo_taker.js";
+import { isPractice, Practice } from "./lib/practice.js";
 import { PushSwitch } from "./lib/push_switch.js";
 import { Readiness } from "./lib/readiness.js";
 import { Ring } from "./lib/ring.js";
@@ -44,6 +45,13 @@ class VolunteerPage {
   #readiness = new Readiness(this.#socket, () => this.#isBusy());
   #ring = new Ring(this.#page);
   #troubles = new Troubles(this.#page, this.#account.session);
+  #practice = new Practice(this.#page, {
+    api: this.#api,
+    socket: this.#socket,
+    calls: this.#calls,
+    view: this.#view,
+    leave: (words) => this.#leavePractice(words),
+  });
   #languages = new LanguagesEditor(this.#page, this.#api);
   #now = () => this.#socket.serverNow();
   #availability = new Availability(this.#api, this.#now);
@@ -311,6 +319,7 @@ class VolunteerPage {
     this.#missed = null;
     this.#standby.stop();
     this.#ring.end();
+    if (this.#practice.begun(call)) return;
     ringOver(call.view); // it may ring in a notification only
     this.#lastCallId = call.id;
     this.#said = "";
@@ -323,7 +332,7 @@ class VolunteerPage {
 
   #showCall() {
     const call = this.#calls.current;
-    if (!call || this.#socket.state === "stopped") return;
+    if (!call || isPractice(call.view) || this.#socket.state === "stopped") return;
     const { state } = call.view;
     const first = this.#page.state !== "in-call";
     if (this.#said === state) return;
@@ -342,6 +351,7 @@ class VolunteerPage {
 
   /** Before anything was seen, hanging up is leaving: somebody else is found for the person who waits. */
   async #end(reason = null) {
+    if (this.#practice.stop()) return;
     const call = this.#calls.current;
     if (!call) return;
     this.#page.status(say("ending"));
@@ -354,7 +364,15 @@ class VolunteerPage {
     }
   }
 
-  #callOver({ end_reason: reason, end_by: by }) {
+  #leavePractice(words) {
+    this.#media.close();
+    this.#readiness.tell();
+    this.#rest(words);
+  }
+
+  #callOver(view) {
+    if (this.#practice.over(view)) return;
+    const { end_reason: reason, end_by: by } = view;
     this.#link.stop();
     this.#page.notice(null);
     this.#view.clear();
@@ -402,6 +420,7 @@ class VolunteerPage {
     this.#peace.forget();
     this.#standby.stop();
     this.#memberships.forget();
+    this.#practice.forget();
     this.#socket.stop();
     this.#ring.stop();
     this.#calls.startAnew();

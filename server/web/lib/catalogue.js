@@ -1,7 +1,7 @@
 /**
  * All words of the web clients, by language. A value is text with {placeholders}, or plural forms of it (CLDR categories).
  *
- * Keys that end in a code of the contract (outcome_, note_, withdrawn_, over_, not_answered_, phrase_) say that code;
+ * Keys that end in a code of the contract (outcome_, note_, withdrawn_, over_, not_answered_, phrase_, verdict_) say that code;
  * an unknown code is said as the general case.
  */
 const en = {
@@ -392,6 +392,28 @@ const en = {
   answer_p95: "Answer time, 95 % within",
   answers_counted: { one: "{count} answer in the last hour", other: "{count} answers in the last hour" },
   none: "none",
+
+  // Practice
+  practice: "Try it out",
+  practice_hint: "A call with nobody but us, to check camera, sound and connection.",
+  practice_starting: "Starting the practice call…",
+  practice_waiting: "Others are trying it out now. You are number {position} in line. It starts by itself.",
+  practice_connected_requester: "Connected. Point the camera somewhere light, and say something: you hear yourself a moment later.",
+  practice_connected_volunteer: "Connected. You see a square on its way across the picture. Say something: you hear yourself a moment later.",
+  practice_over: "The practice call is over.",
+  practice_failed: "The practice call did not work. Check your connection and try again.",
+  practice_full: "Too many people are trying it out now. Try again in a minute.",
+  practice_taken: "You cannot try it out while you are in a call or somebody asks for you.",
+  verdict_camera_ok: "Your camera works.",
+  verdict_camera_dark: "Your camera shows a black picture. Is it covered, or is it dark where you are?",
+  verdict_camera_none: "No picture came from your camera.",
+  verdict_microphone_ok: "Your microphone works.",
+  verdict_microphone_silent: "Nothing was to be heard from your microphone. Is it switched off?",
+  verdict_microphone_none: "No sound came from your microphone.",
+  verdict_network_ok: "Your connection is good.",
+  verdict_network_poor: "Your connection is weak: picture and sound may break up.",
+  verdict_network_none: "No connection came about: your network does not let calls through.",
+  verdict_relay_none: "Your network does not reach our relay, so calls may fail.",
 };
 
 const da = {
@@ -773,6 +795,28 @@ const da = {
   answer_p95: "Svartid, 95 % inden",
   answers_counted: { one: "{count} svar den seneste time", other: "{count} svar den seneste time" },
   none: "ingen",
+
+  // Prøveopkald
+  practice: "Prøv det af",
+  practice_hint: "Et opkald med ingen andre end os, så du kan prøve kamera, lyd og forbindelse.",
+  practice_starting: "Prøveopkaldet begynder…",
+  practice_waiting: "Andre prøver det af lige nu. Du er nummer {position} i køen. Det begynder af sig selv.",
+  practice_connected_requester: "Du er forbundet. Ret kameraet mod noget lyst, og sig noget: du hører dig selv lidt efter.",
+  practice_connected_volunteer: "Du er forbundet. Du ser en firkant på vej over billedet. Sig noget: du hører dig selv lidt efter.",
+  practice_over: "Prøveopkaldet er slut.",
+  practice_failed: "Prøveopkaldet lykkedes ikke. Se efter din forbindelse, og prøv igen.",
+  practice_full: "For mange prøver det af lige nu. Prøv igen om et minut.",
+  practice_taken: "Du kan ikke prøve det af, mens du er i et opkald, eller nogen spørger efter dig.",
+  verdict_camera_ok: "Dit kamera virker.",
+  verdict_camera_dark: "Dit kamera viser et sort billede. Er det dækket til, eller er der mørkt hos dig?",
+  verdict_camera_none: "Der kom intet billede fra dit kamera.",
+  verdict_microphone_ok: "Din mikrofon virker.",
+  verdict_microphone_silent: "Der var intet at høre fra din mikrofon. Er den slået fra?",
+  verdict_microphone_none: "Der kom ingen lyd fra din mikrofon.",
+  verdict_network_ok: "Din forbindelse er god.",
+  verdict_network_poor: "Din forbindelse er svag: billede og lyd kan hakke.",
+  verdict_network_none: "Der kom ingen forbindelse: dit netværk lader ikke opkald komme igennem.",
+  verdict_relay_none: "Dit netværk kan ikke nå vores relæ, så opkald kan mislykkes.",
 };
 
 export const CATALOGUES = { en, da };

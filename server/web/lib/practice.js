@@ -1,0 +1,130 @@
+/**
+ * Trying one's device out in a call with the server's own phone: a button, words while it runs, what was found said once.
+ *
+ * A practice call is the page's one call, so the page asks here first whether what happens is about one.
+ */
+import { NetworkError } from "./api.js";
+import { hasWord, say } from "./words.js";
+
+const STATE = "practice";
+
+export class Practice {
+  #page;
+  #api;
+  #calls;
+  #view;
+  #leave;
+  #waits = false;
+  #connected = false;
+  #found = false;
+
+  /** `view` is the page's `CallView`; `leave(words)` brings the page back to where one practises from. */
+  constructor(page, { api, socket, calls, view, leave }) {
+    this.#page = page;
+    this.#api = api;
+    this.#calls = calls;
+    this.#view = view;
+    this.#leave = leave;
+    page.onClick("practice", () => this.#begin());
+    socket.on("welcome", () => this.#waits && this.#ask());
+    socket.on("verdict", (data) => this.#verdict(data));
+    calls.on("changed", (view) => isPractice(view) && this.#changed(view));
+  }
+
+  /** Gives whether this call is one: then the page leaves it alone. */
+  begun(call) {
+    if (!isPractice(call.view)) return false;
+    this.#waits = this.#connected = this.#found = false;
+    for (const element of document.querySelectorAll("[data-picture]")) element.hidden = false;
+    this.#view.follow(call);
+    this.#page.stayAwake(true);
+    return true;
+  }
+
+  /** Gives whether it was a practice call that is over. */
+  over(view) {
+    if (!isPractice(view)) return false;
+    this.#view.clear();
+    if (view.end_reason === "moved") this.#leave(say("moved"));
+    else if (view.state === "ended" && this.#page.state === STATE) this.#leave(say(this.#wordsOfEnd(view)));
+    return true;
+  }
+
+  /** The person has enough of it. Gives whether that was about practising. */
+  stop() {
+    const { current } = this.#calls;
+    if (current ? !isPractice(current.view) : !this.#waits) return false;
+    this.#stop(current);
+    return true;
+  }
+
+  forget() {
+    this.#waits = false;
+  }
+
+  #begin() {
+    this.#page.sounds.unlock().catch(() => {});
+    this.#page.enter(STATE, say("practice_starting"));
+    return this.#ask();
+  }
+
+  /** Asked again while waiting, the place is kept. */
+  async #ask() {
+    try {
+      const { call, position } = await this.#api.post("/v1/calls/practice", {}, { repeatable: true, tries: 2 });
+      if (call) this.#calls.take(call);
+      else if (this.#calls.current === null) this.#wait(position);
+    } catch (error) {
+      this.#waits = false;
+      this.#leave(say(whyNot(error)));
+    }
+  }
+
+  #wait(position) {
+    this.#waits = true;
+    this.#page.enter(STATE, say("practice_waiting", { position }));
+  }
+
+  #changed({ state, side }) {
+    if (state === "connecting" && this.#page.state !== STATE) this.#page.enter(STATE, say("practice_starting"));
+    if (state !== "connected" || this.#connected) return;
+    this.#connected = true;
+    this.#page.enter(STATE, say(`practice_connected_${side}`));
+  }
+
+  #verdict(found) {
+    const words = ["camera", "microphone", "network", "relay"].map((what) => `verdict_${what}_${found[what]}`);
+    const sentence = words.filter(hasWord).map((key) => say(key)).join(" ");
+    this.#found = true;
+    this.#page.status(sentence);
+    this.#page.speak(sentence);
+  }
+
+  #wordsOfEnd({ end_reason: reason, end_by: by }) {
+    if (by === "me" || reason === "done") return "practice_over";
+    return this.#found ? "practice_over" : "practice_failed";
+  }
+
+  async #stop(call) {
+    this.#waits = false;
+    this.#page.status(say("ending"));
+    try {
+      if (call) await call.end("done");
+      else await this.#api.call("DELETE", "/v1/calls/practice");
+    } catch (error) {
+      console.info("the practice call ends by itself:", error.message);
+    }
+    if (call) this.#calls.drop();
+    if (this.#page.state === STATE) this.#leave(say("practice_over"));
+  }
+}
+
+export function isPractice(view) {
+  return view?.kind === "practice";
+}
+
+function whyNot(error) {
+  if (error instanceof NetworkError) return "no_server";
+  if (error.code === "already_in_call") return "practice_taken";
+  return error.status === 503 ? "practice_full" : "practice_failed";
+}
