@@ -242,6 +242,8 @@ CASES: dict[str, Case] = {
         "person", "/v1/calls/{call}/end", {"reason": "done"}, END, no_store=True, others=IDS
     ),
     "POST /v1/calls/{id}/avoid": Case(path="/v1/calls/{call}/avoid", others=IDS),
+    "POST /v1/calls/practice": Case(no_store=True),
+    "DELETE /v1/calls/practice": Case(),
     "GET /v1/groups": Case(),
     "POST /v1/groups": Case("requester", body={"name": "Quokka"}, wrong=NAME),
     "PATCH /v1/groups/{id}": Case("requester", "/v1/groups/{group}", {"name": "Quokka"}, NAME, others=IDS),

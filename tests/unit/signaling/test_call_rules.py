@@ -26,7 +26,7 @@ from signaling.call_rules import (
     rejoin,
     take,
 )
-from signaling.model import Call, CallState, EndReason, Media, Side
+from signaling.model import Call, CallState, EndReason, Media, Practice, Side
 from tests.support.fakes.calls import RUNNING, VOLUNTEER_SESSION, call
 from tests.support.fakes.cases import NOON, SESSION, seconds
 
@@ -372,3 +372,20 @@ def _assert_step(before: Call, after: Call) -> None:
 def _told(of: Call) -> tuple[object, ...]:
     """What the sides see of a call; whenever that changes they must be told, which is what the version is for."""
     return of.state, of.attempt, of.end_reason, of.ended_by, of.requester.session_id, of.volunteer.session_id
+
+
+class TestPractice:
+    @pytest.mark.parametrize(
+        ("at_s", "reason"),
+        [(9, None), (10, EndReason.LOST), (30, EndReason.LOST)],
+        ids=["its node is there", "its node was not heard of", "both are over"],
+    )
+    def test_it_ends_when_the_node_of_the_phone_is_gone(self, at_s: float, reason: EndReason | None) -> None:
+        practice = Practice(ends_at=NOON + seconds(20), phone_until=NOON + seconds(10))
+        looked = look(replace(call(CONNECTED), practice=practice), NOON + seconds(at_s), LIMITS)
+        assert (looked.end_reason, looked.ended_by) == (reason, None)
+
+    def test_it_is_over_in_time_however_well_it_goes(self) -> None:
+        practice = Practice(ends_at=NOON + seconds(20), phone_until=NOON + seconds(60))
+        looked = look(replace(call(CONNECTED), practice=practice), NOON + seconds(20), LIMITS)
+        assert looked.end_reason is EndReason.DONE
