@@ -1,6 +1,6 @@
 """`make bench`: measures this machine and prints each figure beside what something bare does in the same run.
 
-    python -m tests.bench [name ...]     of: index matching lifecycles relaying first_frame pushing
+    python -m tests.bench [name ...]     of: index matching lifecycles relaying crowds first_frame pushing
 
 `matching` fills the index with `--volunteers` people (10,000,000 take some minutes and 3 GB), and refills it from a
 database with `--in-postgres` people.
@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.bench import first_frame, index, lifecycles, matching, pushing, relaying
+from tests.bench import crowds, first_frame, index, lifecycles, matching, pushing, relaying
 from tests.bench.figures import Figure, keep, table
 from tests.bench.stage import durable_engines
 from tests.support.engines import Engines
@@ -36,6 +36,7 @@ BENCHES: dict[str, Bench] = {
     "index": _index,
     "lifecycles": lifecycles.run,
     "relaying": relaying.run,
+    "crowds": crowds.run,
     "first_frame": first_frame.run,
     "pushing": pushing.run,
 }
