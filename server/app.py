@@ -41,6 +41,7 @@ from infra.postgres.news import PostgresNews
 from infra.postgres.pool import OUTAGES, open_pool
 from infra.postgres.practice_book import AllCalls, PostgresPracticeBook
 from infra.postgres.presence import PostgresPresence
+from infra.postgres.quality import PostgresQuality
 from infra.postgres.request_book import BookLimits, PostgresRequestBook
 from infra.postgres.suspensions import PostgresSuspensions
 from infra.postgres.wakes import PostgresWakes
@@ -76,6 +77,7 @@ from server.api.push import PushApi
 from server.api.reference import Reference
 from server.api.sessions import SessionsApi
 from server.auth import AccessTokens, Authenticator, DevSignIn, FirebaseProvider, SignIn
+from server.call_reports import COUNT_EVERY_S, CallReports
 from server.consequences import request_follows_call
 from server.desk import Desk
 from server.dev import ADMIN_NAME, DevError, DevOptions, Workshop, kept_secret, run_dev
@@ -114,6 +116,8 @@ Loop = Callable[[], Coroutine[Any, Any, None]]
 CLOSE_S = 5.0
 FRESH = timedelta(seconds=15)
 """A ready session counts as hot while it was seen within this time: three heartbeats."""
+REPORTS_EVERY_S = 2.0
+FORGET_EVERY_S = 3600.0
 BURST_S = 4
 """So many seconds' worth of frames may come at once on a socket."""
 
@@ -237,7 +241,9 @@ class Node:
         self.tokens = AccessTokens(settings.token_secret, settings.access_token_s)
         self.authenticator = Authenticator(self.tokens, self.accounts, self.presence.seen)
         relays = RelayNets(settings.turn_relay_nets) if settings.ice_policy == "relay" else None
-        frames = Frames(self.desk, self.presence, telling, OUTAGES, relays)
+        self.quality = PostgresQuality(pool)
+        self.reports = CallReports(self.quality)
+        frames = Frames(self.desk, self.presence, telling, OUTAGES, self.reports, relays)
         self.practice = Practice(
             practices,
             self.desk,
@@ -312,6 +318,9 @@ class Node:
             *self.rebirth.loops(),
             *self._push.loops,
             lambda: every(LEARN_EVERY_S, "chances", self.learning.learn),
+            lambda: every(REPORTS_EVERY_S, "reports", self.quality.flush),
+            lambda: every(FORGET_EVERY_S, "reports of the past", self.quality.forget),
+            lambda: every(COUNT_EVERY_S, "sides of calls", self.reports.count),
             lambda: lasting("marks", self.news.run),
             lambda: lasting("sockets", self.hub.run),
             self.practice.run,

@@ -222,3 +222,6 @@ class CallHerald:
             await self._tell_practice(call.id)
         else:
             await self._telling.tell(call.request_id)
+
+    async def picture(self, call: Call) -> None:
+        await self._telling.picture(call)

@@ -18,6 +18,7 @@ import structlog
 from matching.model import Offer, Request, RequestState
 from matching.ports import NewsBook, OfferNews, RequestNews
 from matching.request_rules import Progress as SearchProgress
+from server.call_metrics import pictures
 from server.ice import IceServers
 from server.presenting import call_view, offer_view, request_view
 from server.socket import messages as wire
@@ -159,6 +160,20 @@ class Telling:
         """The other side hears how this side is."""
         frame = wire.PeerFrame(data=wire.Peer(state=state, cause=cause), call=call.id, attempt=call.attempt)
         await self._send_or_log(call.end(side.other).session_id, encode(frame))
+
+    async def picture(self, call: Call) -> None:
+        """Both sides hear what the volunteer sees of the requester's picture; so does whoever has a new socket."""
+        if call.picture is None:
+            return
+        frame = encode(
+            wire.PictureFrame(data=wire.PictureSeen(state=call.picture.value), call=call.id, attempt=call.attempt)
+        )
+        try:
+            for side in Side:
+                await self._sender.send_unnumbered(call.end(side).session_id, frame)
+            pictures.labels(call.picture.value).inc()
+        except CarrierUnavailable as error:
+            log.warning("picture not told", call=str(call.id), error=type(error).__name__)
 
     async def _send_or_log(self, session_id: UUID, frame: bytes, version: Version | None = None) -> None:
         try:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from uuid import UUID
 
-from signaling.model import Call, CallState, EndReason, Media, Practice, Side
+from signaling.model import Call, CallState, EndReason, Media, Picture, Practice, Side
 
 
 class Event(StrEnum):
@@ -66,6 +66,8 @@ class CallLimits:
     """Sessions in a call are written down as seen only so often; absence is judged with this much patience added."""
     away_with_media: timedelta = timedelta(seconds=60)
     """How long a socket may be gone while media still runs."""
+    pause: timedelta = timedelta(minutes=10)
+    """How long a paused picture is not taken for a frozen one."""
 
 
 def _step(call: Call, event: Event, now: datetime) -> Call:
@@ -103,10 +105,15 @@ def media(call: Call, side: Side, report: Media, now: datetime) -> Call:
     """A side reports its peer connection; the call follows what both reports say together.
 
     Once connected, only a side that reports its connection broken breaks the call: a track that stops is a matter of
-    quality, told to people, not of the call's state.
+    quality, told to people, not of the call's state. Should the picture stay away, `look` ends it.
     """
     if call.state is _ENDED:
         return call
+    dark = call.end(side).media.receives_dark
+    return _see_picture(_follow_media(call, side, replace(report, receives_dark=dark), now), now)
+
+
+def _follow_media(call: Call, side: Side, report: Media, now: datetime) -> Call:
     reported = _with_end(call, side, media=report)
     if media_runs(reported.requester.media, reported.volunteer.media):
         return _step(reported, Event.MEDIA_UP, now)
@@ -114,6 +121,52 @@ def media(call: Call, side: Side, report: Media, now: datetime) -> Call:
     if reported.state is _CONNECTED and connected:
         return reported
     return _step(reported, Event.MEDIA_DOWN, now)
+
+
+DARK_BELOW = 16.0
+"""Mean luma of a picture on which nothing is to be seen: a covered camera, a pocket (0 is black, 255 white)."""
+LIGHT_FROM = 24.0
+"""Higher, so that a picture at the edge does not change its name again and again."""
+
+
+def is_dark(luma: float, was_dark: bool) -> bool:
+    return luma < (LIGHT_FROM if was_dark else DARK_BELOW)
+
+
+def light(call: Call, side: Side, luma: float, now: datetime) -> Call:
+    """A side reports how light the picture it receives is."""
+    if call.state is _ENDED:
+        return call
+    media = call.end(side).media
+    dark = is_dark(luma, media.receives_dark)
+    return _see_picture(_with_end(call, side, media=replace(media, receives_dark=dark)), now)
+
+
+RESUMES_WITHIN = timedelta(seconds=3)
+"""A picture that was paused, or had another name just now, is given this long to run again."""
+
+
+def _see_picture(call: Call, now: datetime) -> Call:
+    picture = _picture(call, now)
+    return call if picture is call.picture else replace(call, picture=picture, picture_since=now)
+
+
+def _picture(call: Call, now: datetime) -> Picture | None:
+    """What the volunteer sees now. While the connection is broken, that is what people are told of; in a practice call
+    the verdict says it."""
+    was, since = call.picture, call.picture_since
+    requester, volunteer = call.requester.media, call.volunteer.media
+    if call.state is not _CONNECTED or call.mode != "video" or call.practice is not None:
+        return was
+    if requester.paused is not None:
+        return Picture.PAUSED
+    if volunteer.receives_video:
+        return Picture.DARK if volunteer.receives_dark else Picture.OK
+    if was is None or since is None or volunteer.paused is not None:
+        return was
+    if was is Picture.PAUSED:
+        return Picture.OK
+    return Picture.FROZEN if now - since >= RESUMES_WITHIN else was
 
 
 def end(call: Call, reason: EndReason, by: Side | None, now: datetime) -> Call:
@@ -183,7 +236,23 @@ def look(call: Call, now: datetime, limits: CallLimits) -> Call:
         return end(call, EndReason.LOST, None, now)
     if any(_vanished(call, side, now, limits) for side in Side):
         return end(call, EndReason.LOST, None, now)
-    return call
+    seen = _see_picture(_without_old_pause(call, now, limits), now)
+    return end(seen, EndReason.LOST, None, now) if _is_blind(seen, now, limits) else seen
+
+
+def _without_old_pause(call: Call, now: datetime, limits: CallLimits) -> Call:
+    since = call.picture_since
+    if call.picture is not Picture.PAUSED or since is None or now - since < limits.pause:
+        return call
+    resumed = _with_end(call, Side.REQUESTER, media=replace(call.requester.media, paused=None))
+    return replace(resumed, picture=Picture.FROZEN, picture_since=now)
+
+
+def _is_blind(call: Call, now: datetime, limits: CallLimits) -> bool:
+    """Connected, and yet of no use: the picture did not come back."""
+    since = call.picture_since
+    frozen = call.state is _CONNECTED and call.picture is Picture.FROZEN
+    return frozen and since is not None and now - since >= limits.grace
 
 
 def _practice_over(practice: Practice, now: datetime) -> EndReason | None:
@@ -207,4 +276,6 @@ def next_look(call: Call, now: datetime, limits: CallLimits) -> datetime:
         edges.append(call.connect_by)
     if call.reconnecting_since is not None:
         edges.append(max(call.reconnecting_since + limits.grace, call.connect_by))
+    if call.picture is Picture.FROZEN and call.picture_since is not None:
+        edges.append(call.picture_since + limits.grace)
     return max(now, min(edges))

@@ -45,6 +45,18 @@ class EndReason(StrEnum):
     DRAINED = "drained"
 
 
+class Picture(StrEnum):
+    """What the volunteer sees of a video call (the contract's `picture`)."""
+
+    OK = "ok"
+    FROZEN = "frozen"
+    """It came before, and comes no more."""
+    DARK = "dark"
+    """It comes, and nothing is to be seen on it."""
+    PAUSED = "paused"
+    """The requester's phone is busy otherwise, or they paused it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Media:
     """What one side last reported about its peer connection (the contract's `media` frame)."""
@@ -57,6 +69,8 @@ class Media:
     receives_video: bool = False
     paused: str | None = None
     """`phone_call`, `background`, `user` or None."""
+    receives_dark: bool = False
+    """Whether the picture it receives is all dark, as its `stats` say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +126,9 @@ class Call:
     version: int
     practice: Practice | None = None
     """None between two people."""
+    picture: Picture | None = None
+    """None: none came yet, and perhaps none will, as without a camera."""
+    picture_since: datetime | None = None
 
     def end(self, side: Side) -> End:
         return self.requester if side is Side.REQUESTER else self.volunteer

@@ -154,6 +154,9 @@ class Herald(Protocol):
     async def tell(self, call: Call) -> None:
         """Send everything decided about this call, and what it belongs to, and not told yet. Never raises."""
 
+    async def picture(self, call: Call) -> None:
+        """Let both sides know what the volunteer sees, if they listen now. Never raises."""
+
 
 class NegotiationStore(Protocol):
     """The state of one attempt's negotiation, shared by the nodes of both sides. May vanish: then it begins anew."""

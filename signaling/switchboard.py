@@ -14,7 +14,7 @@ from uuid import UUID
 
 from signaling import call_rules, negotiation
 from signaling.call_rules import CallLimits
-from signaling.model import Call, CallState, EndReason, Media, Side
+from signaling.model import Call, CallState, EndReason, Media, Picture, Side
 from signaling.negotiation import Judged, Negotiation, Verdict
 from signaling.ports import CallBook, CarrierUnavailable, Changed, Herald, NegotiationStore, NoSuchCall, Sender
 
@@ -54,6 +54,7 @@ class Route:
     side: Side
     peer_session: UUID
     ended: bool
+    practice: bool = False
 
 
 OnEnded = Callable[[Call, datetime], Awaitable[None]]
@@ -142,6 +143,19 @@ class Switchboard:
 
         return await self._change(route.call_id, rule)
 
+    async def light(self, route: Route, luma: float, owner_epoch: int) -> None:
+        """A side says how light the picture it receives is; void like `media`. Mostly that is no news."""
+        call = await self._book.get(route.call_id)
+        was_dark = call is not None and call.end(route.side).media.receives_dark
+        if call is None or call_rules.is_dark(luma, was_dark) == was_dark:
+            return
+
+        def rule(call: Call, now: datetime) -> Call:
+            stale = call.end(route.side).owner_epoch > owner_epoch or call.attempt != route.attempt
+            return call if stale else call_rules.light(call, route.side, luma, now)
+
+        await self._change(route.call_id, rule)
+
     async def look(self, call_id: UUID) -> None:
         """End what time has ended."""
         await self._change(call_id, lambda call, now: call_rules.look(call, now, self._limits))
@@ -173,6 +187,8 @@ class Switchboard:
         changed = await self._book.change(call_id, rule)
         if changed.after.version != changed.before.version:
             await self._herald.tell(changed.after)
+        if _picture_is_news(changed):
+            await self._herald.picture(changed.after)
         if changed.after.state is CallState.ENDED and changed.before.state is not CallState.ENDED:
             await self._on_ended(changed.after, changed.now)
         return changed
@@ -186,7 +202,7 @@ class Switchboard:
         if call is None or side is None:
             raise CallRefused(Refused.NOT_IN_CALL)
         ended = call.state is CallState.ENDED
-        return Route(call.id, call.attempt, side, call.end(side.other).session_id, ended)
+        return Route(call.id, call.attempt, side, call.end(side.other).session_id, ended, call.practice is not None)
 
     async def relay(self, route: Route, frame: bytes) -> bool:
         """Pass a frame on as it is; False when the other side has no mailbox now. Raises `CarrierUnavailable`."""
@@ -230,6 +246,13 @@ class Switchboard:
             if same or await self._negotiations.store(route.call_id, route.attempt, judged.state, revision):
                 return judged
         raise CarrierUnavailable("two nodes kept changing one negotiation")
+
+
+def _picture_is_news(changed: Changed) -> bool:
+    """That a first picture came people see, or hear by the call's state."""
+    before, after = changed.before.picture, changed.after.picture
+    first = before is None and after is Picture.OK
+    return after is not before and not first and changed.after.state is not CallState.ENDED
 
 
 _REFUSALS = {

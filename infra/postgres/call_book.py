@@ -12,6 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
+from infra.postgres.quality import seal
 from infra.postgres.queries import queries
 from infra.postgres.rows import call_of, media_row, request_of, request_row
 from infra.postgres.transactions import retried
@@ -86,18 +87,21 @@ class PostgresCallBook:
             call.end_reason,
             call.ended_by,
             call.version,
+            call.picture,
+            call.picture_since,
         )
 
     async def _follow(
         self, connection: asyncpg.Connection, before: Request, old: Call, new: Call, now: datetime
     ) -> None:
-        """Move the request with its call, free people when it ended, and see that somebody looks in time."""
+        """Move the request with its call, free people and sum it up when it ended, see that somebody looks in time."""
         if new.state is CallState.ENDED:
             pair = sorted([new.requester.person_id, new.volunteer.person_id])
             await connection.fetch(_REQUESTS["lock_busy"], new.request_id, pair)
             await connection.execute(_SQL["free_both"], new.request_id, pair)
             rest_until = now + self._wrap_up
             await connection.execute(_SQL["leave_alone"], new.volunteer.person_id, rest_until, new.connected_at)
+            await seal(connection, new.id)
         request = self._consequence(before, old, new, now)
         if request != before:
             soon = now if request.state is RequestState.WAITING else now + timedelta(seconds=1)

@@ -10,7 +10,7 @@ import msgspec
 from matching.availability import local_hour
 from matching.model import Offer, OfferOutcome, Outcome, Request, RequestState, Tier, WithdrawReason
 from matching.request_rules import Case, Progress
-from signaling.model import Call, CallState, End, EndReason, Media, Side
+from signaling.model import Call, CallState, End, EndReason, Media, Picture, Side
 
 
 def request_of(row: asyncpg.Record) -> Request:
@@ -139,6 +139,8 @@ def call_of(row: asyncpg.Record) -> Call:
         requester=end_of(Side.REQUESTER),
         volunteer=end_of(Side.VOLUNTEER),
         version=row["version"],
+        picture=Picture(row["picture"]) if row["picture"] else None,
+        picture_since=row["picture_since"],
     )
 
 

@@ -12,6 +12,7 @@ import structlog
 
 from matching.ports import NotFound
 from server.auth import Caller
+from server.call_reports import CallReports
 from server.desk import AcceptRefused, Desk
 from server.failures import where_raised
 from server.presenting import offer_view, request_view, user_view
@@ -19,7 +20,7 @@ from server.socket import messages as wire
 from server.socket.conversation import FrameError, Snapshot
 from server.socket.envelope import encode
 from server.telling import Outages, Telling
-from signaling.model import CallState, EndReason, Media, Side
+from signaling.model import CallState, EndReason, Media, Picture, Side
 from signaling.negotiation import ufrag_of_candidate
 from signaling.ports import Changed, NoSuchCall
 from signaling.privacy import RelayNets, relay_candidate, relayed_only
@@ -28,7 +29,7 @@ from signaling.switchboard import CallRefused, NotTheOwner, Refused, Route
 log = structlog.get_logger()
 
 RelayedFrame = wire.DescriptionFrame | wire.CandidateFrame | wire.ChatFrame | wire.ControlFrame | wire.ControlStateFrame
-CallFrame = RelayedFrame | wire.MediaFrame | wire.EndFrame
+CallFrame = RelayedFrame | wire.MediaFrame | wire.StatsFrame | wire.EndFrame
 
 
 class Presence(Protocol):
@@ -49,7 +50,13 @@ class Frames:
     """Holds nothing that matters: routes of calls are read again whenever a `call` message passes."""
 
     def __init__(
-        self, desk: Desk, presence: Presence, telling: Telling, outages: Outages, relays: RelayNets | None = None
+        self,
+        desk: Desk,
+        presence: Presence,
+        telling: Telling,
+        outages: Outages,
+        reports: CallReports,
+        relays: RelayNets | None = None,
     ) -> None:
         """`relays`: nothing but candidates of these networks passes; None: everything does."""
         self._relays = relays
@@ -57,6 +64,7 @@ class Frames:
         self._presence = presence
         self._telling = telling
         self._outages = outages
+        self._reports = reports
         self._routes: dict[UUID, Route] = {}
 
     # -- coming and going ---------------------------------------------------------------------------------------------
@@ -102,6 +110,8 @@ class Frames:
         is_away = changed.after.end(side).away_since is not None
         if was_away != is_away and changed.after.state is not CallState.ENDED:
             await self._telling.peer(changed.after, side, "back" if state == "back" else "away", "network")
+        if state == "back" and changed.after.picture not in (None, Picture.OK):
+            await self._telling.picture(changed.after)
 
     def seen(self, session_id: UUID) -> None:
         self._presence.seen(session_id)
@@ -174,6 +184,8 @@ class Frames:
         route = await self._route(caller, frame.call, frame.attempt)
         if isinstance(frame, wire.MediaFrame):
             await self._media(route, owner_epoch, frame.data)
+        elif isinstance(frame, wire.StatsFrame):
+            await self._stats(caller.session_id, route, owner_epoch, frame.data)
         else:
             await self._relay(route, frame)
 
@@ -256,6 +268,13 @@ class Frames:
         before, after = (call.end(route.side).media.paused for call in (changed.before, changed.after))
         if before != after:
             await self._telling.peer(changed.after, route.side, "paused" if after else "back", after or before)
+
+    async def _stats(self, session_id: UUID, route: Route, owner_epoch: int, data: wire.Stats) -> None:
+        if route.practice:
+            return  # of no figures
+        self._reports.reported(session_id, route, data)
+        if data.luma is not None and route.side is Side.VOLUNTEER:
+            await self._desk.switchboard.light(route, data.luma, owner_epoch)
 
 
 def _only_from(route: Route, side: Side) -> None:

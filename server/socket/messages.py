@@ -168,6 +168,55 @@ class MediaReport(msgspec.Struct, frozen=True, kw_only=True):
     paused: Literal["phone_call", "background", "user"] | None = None
 
 
+Amount = Annotated[float, Meta(ge=0, le=100_000)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Spread(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing as measured again and again since this attempt's connection was begun."""
+
+    now: Amount
+    mean: Amount
+    worst: Amount
+    """The highest; of frames per second the lowest."""
+
+
+class ShareSpread(msgspec.Struct, frozen=True, kw_only=True):
+    """The same of a share, 0 to 1."""
+
+    now: Share
+    mean: Share
+    worst: Share
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """How this side's RTCPeerConnection does, every 5 s, in the terms of W3C webrtc-stats.
+
+    All since this attempt's connection was begun, so that only the last one matters; what was not measured is absent.
+    """
+
+    samples: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    """How many measurements the means are of."""
+    round_trip: Spread | None = None
+    """Seconds: `currentRoundTripTime` of the selected candidate-pair."""
+    jitter: Spread | None = None
+    """Seconds: `jitter` of inbound-rtp, the larger of sound and picture."""
+    loss: ShareSpread | None = None
+    """`packetsLost` / (`packetsLost` + `packetsReceived`) of inbound-rtp; `now` and `worst` of the time between two."""
+    frames_per_second: Spread | None = None
+    """`framesPerSecond` of inbound-rtp, of a side that receives a picture."""
+    freezes: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+    """`freezeCount` of inbound-rtp."""
+    frozen_s: Amount | None = None
+    """`totalFreezesDuration` of inbound-rtp, seconds."""
+    candidate_type: Literal["host", "srflx", "prflx", "relay"] | None = None
+    """`candidateType` of the selected candidate-pair's own (local) candidate."""
+    time_to_media_s: Amount | None = None
+    """Seconds from when this attempt's connection was begun until the first frame or packet of sound came."""
+    luma: Annotated[float, Meta(ge=0, le=255)] | None = None
+    """Mean luma of the picture received in the last seconds, 0 (black) to 255, of a side that looks at it."""
+
+
 class End(msgspec.Struct, frozen=True, kw_only=True):
     """Hang up."""
 
@@ -219,6 +268,10 @@ class MediaFrame(FromClient, frozen=True, kw_only=True, tag="media"):
     data: MediaReport
 
 
+class StatsFrame(FromClient, frozen=True, kw_only=True, tag="stats"):
+    data: Stats
+
+
 class ChatFrame(FromClient, frozen=True, kw_only=True, tag="chat"):
     data: Chat
 
@@ -254,6 +307,7 @@ ConversationFrame = (
     | DescriptionFrame
     | CandidateFrame
     | MediaFrame
+    | StatsFrame
     | ChatFrame
     | ControlFrame
     | ControlStateFrame
@@ -404,6 +458,12 @@ class PracticeVerdict(msgspec.Struct, frozen=True, kw_only=True):
     none answers it. `off`: this deployment has none."""
 
 
+class PictureSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """What the volunteer sees of the requester's picture; to both sides, on change and to a socket that comes anew."""
+
+    state: Literal["ok", "frozen", "dark", "paused"]
+
+
 class Drain(msgspec.Struct, frozen=True, kw_only=True):
     """This node is going; close follows, come back elsewhere after so long."""
 
@@ -492,6 +552,10 @@ class VerdictFrame(FromServer, frozen=True, kw_only=True, tag="verdict"):
     data: PracticeVerdict
 
 
+class PictureFrame(FromServer, frozen=True, kw_only=True, tag="picture"):
+    data: PictureSeen
+
+
 class DrainFrame(FromServer, frozen=True, kw_only=True, tag="drain"):
     data: Drain
 
@@ -518,6 +582,7 @@ ServerFrame = (
     | RelayedControlStateFrame
     | PeerFrame
     | VerdictFrame
+    | PictureFrame
     | DrainFrame
     | PongFrame
 )

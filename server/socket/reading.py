@@ -26,7 +26,7 @@ from signaling.ports import Answers, CarrierUnavailable
 HANDLE_S = 5.0
 """Deadline of what one frame asks for."""
 
-_REPEATABLE = frozenset({"ready", "accept", "decline", "media", "end"})
+_REPEATABLE = frozenset({"ready", "accept", "decline", "media", "stats", "end"})
 """Done twice these change nothing more, so they are done even when it cannot be remembered that they were."""
 
 _log = structlog.get_logger()

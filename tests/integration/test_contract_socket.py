@@ -186,7 +186,7 @@ class TestFrames:
     async def test_what_only_the_server_says(self, line: Line, type_: str) -> None:
         await self.is_unknown(line, {"type": type_, "data": {}, **line.of_call})
 
-    @pytest.mark.parametrize("type_", ["stats", "hello"])
+    @pytest.mark.parametrize("type_", ["telepathy", "hello"])
     async def test_what_has_no_place_here(self, line: Line, type_: str) -> None:
         await self.is_unknown(line, {"type": type_, "data": {"token": "Quokka", "device_id": "Quokka"}})
 

@@ -240,7 +240,7 @@ class TestFrames:
             ({}, "type"),
             ({"type": 7}, "type"),
             ({"type": "nonsense"}, "type"),
-            ({"type": "stats", "data": {}}, "type"),
+            ({"type": "telepathy", "data": {}}, "type"),
             ({"type": "control_state", "data": {}}, "data.name"),
             ({"type": "hello", "data": {"token": "t", "device_id": "d"}}, "type"),
             ({"type": "ready"}, "data"),

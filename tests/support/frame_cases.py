@@ -47,6 +47,18 @@ def kinds(place: str) -> list[Wrong]:
     return [*required(place), *thing(place), *each]
 
 
+SPREAD = {"now": 0.2, "mean": 0.1, "worst": 0.3}
+
+
+def amount(place: str) -> list[Wrong]:
+    return wrongs(place, -1, -0.1, 100_001, 1e308, "1", True, [], {})
+
+
+def spread(place: str) -> list[Wrong]:
+    each = [wrong for name in SPREAD for wrong in (*required(f"{place}.{name}"), *amount(f"{place}.{name}"))]
+    return [*wrongs(place, 7, "text", True, []), *each]
+
+
 OFFERED = [*uuid("request_id"), *required("epoch"), *integer("epoch", 1, 2**31 - 1)]
 NEGOTIATION = [*required("negotiation"), *integer("negotiation", 0, 2**31 - 1)]
 
@@ -83,6 +95,23 @@ FRAMES: dict[str, FrameCase] = {
             *DATA,
             *within("data", [*required("state"), *choice("state", "new", "closed"), *choice("paused", "lunch")]),
             *within("data", [*kinds("sending"), *kinds("receiving")]),
+        ],
+        of_call=True,
+    ),
+    "stats": FrameCase(
+        {"samples": 5, "round_trip": dict(SPREAD), "jitter": dict(SPREAD), "loss": dict(SPREAD)}
+        | {"frames_per_second": dict(SPREAD), "freezes": 0, "frozen_s": 0.0, "candidate_type": "relay"}
+        | {"time_to_media_s": 0.5, "luma": 120.0},
+        [
+            *DATA,
+            *within("data", integer("samples", 0, 1_000_000)),
+            *within("data", [*choice("candidate_type", "turn"), *wrongs("luma", -1, 256, 1e308, "1", True, [], {})]),
+            *within("data", wrongs("freezes", -1, 1.5, "1", True, [], {}, 10**30)),
+            *within("data", [wrong for name in ("frozen_s", "time_to_media_s") for wrong in amount(name)]),
+            *within(
+                "data", [wrong for name in ("round_trip", "jitter", "frames_per_second") for wrong in spread(name)]
+            ),
+            *within("data", [*spread("loss"), *wrongs("loss.worst", 1.5, 2)]),
         ],
         of_call=True,
     ),

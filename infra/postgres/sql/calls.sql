@@ -39,7 +39,8 @@ WHERE c.request_id = $1 AND c.told_version < c.version
 UPDATE calls
 SET attempt = $2, state = $3, requester_session = $4, requester_media = $5, requester_away_since = $6,
     volunteer_session = $7, volunteer_media = $8, volunteer_away_since = $9, connect_by = $10, connected_at = $11,
-    reconnecting_since = $12, ended_at = $13, end_reason = $14, ended_by = $15, version = $16
+    reconnecting_since = $12, ended_at = $13, end_reason = $14, ended_by = $15, version = $16,
+    picture = $17, picture_since = $18
 WHERE id = $1
 
 -- name: free_both
@@ -50,3 +51,27 @@ UPDATE users SET not_before = $2, connected_at = coalesce(connected_at, $3) WHER
 
 -- name: next_look
 UPDATE requests SET next_look_at = least(next_look_at, $2) WHERE id = $1 AND state <> 'ended'
+
+-- name: reports_of
+SELECT side, attempt, report FROM call_reports WHERE call_id = $1 ORDER BY side, attempt
+
+-- name: seal
+INSERT INTO call_quality (call_id, requester, volunteer) VALUES ($1, $2, $3)
+
+-- name: report
+-- Of calls that go on; what a later report of the same connection says counts.
+INSERT INTO call_reports (call_id, side, attempt, report)
+SELECT n.call_id, n.side, n.attempt, n.report
+FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::jsonb[]) AS n (call_id, side, attempt, report)
+     JOIN calls c ON c.id = n.call_id
+WHERE c.state <> 'ended'
+ORDER BY 1, 2, 3
+ON CONFLICT (call_id, side, attempt) DO UPDATE SET report = excluded.report
+
+-- name: forget_reports
+DELETE FROM call_reports WHERE (call_id, side, attempt) IN (
+    SELECT r.call_id, r.side, r.attempt FROM call_reports r JOIN calls c ON c.id = r.call_id
+    WHERE c.state = 'ended' LIMIT 5000 FOR UPDATE OF r SKIP LOCKED)
+
+-- name: forget_quality
+DELETE FROM call_quality WHERE call_id < eyeline_uuid_at(eyeline_now() - $1::interval)

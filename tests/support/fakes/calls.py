@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from signaling.model import Call, CallState, End, Media
+from signaling.model import Call, CallState, End, Media, Picture
 from tests.support.fakes.cases import CALL, NOON, REQUEST, REQUESTER, SESSION, person, seconds
 
 VOLUNTEER = person(0)
@@ -36,4 +36,6 @@ def call(state: CallState = CallState.CONNECTING, *, at: datetime = NOON, connec
         requester=End(REQUESTER, SESSION, media, None, at),
         volunteer=End(VOLUNTEER, VOLUNTEER_SESSION, media, None, at),
         version=1,
+        picture=Picture.OK if state is CallState.CONNECTED else None,
+        picture_since=at if state is CallState.CONNECTED else None,
     )

@@ -7,7 +7,7 @@ from uuid import UUID
 from infra.memory.request_book import MemoryRequestBook
 from matching.model import Request
 from matching.request_rules import Progress
-from signaling.model import Call
+from signaling.model import Call, Picture
 
 
 class FakeCallHerald:
@@ -15,9 +15,13 @@ class FakeCallHerald:
 
     def __init__(self) -> None:
         self.told: list[UUID] = []
+        self.pictures: list[Picture | None] = []
 
     async def tell(self, call: Call) -> None:
         self.told.append(call.request_id)
+
+    async def picture(self, call: Call) -> None:
+        self.pictures.append(call.picture)
 
 
 class FakeHerald:

@@ -12,7 +12,7 @@ import pytest
 
 from infra.memory.clock import MovedClock
 from signaling.call_rules import CallLimits
-from signaling.model import Call, CallState, EndReason, Media, Side
+from signaling.model import Call, CallState, EndReason, Media, Picture, Side
 from signaling.negotiation import Negotiation
 from signaling.ports import CarrierUnavailable, NoSuchCall
 from signaling.switchboard import CallRefused, NotTheOwner, Refused, Route, Switchboard
@@ -71,6 +71,46 @@ async def refusal(doing: Awaitable[object]) -> Refused:
     with pytest.raises(CallRefused) as caught:
         await doing
     return caught.value.code
+
+
+class TestPicture:
+    async def test_both_are_told_of_each_change_once(self) -> None:
+        room = Room(call(CallState.CONNECTED))
+        room.clock.advance(30)
+        volunteer, requester = await room.route(Side.VOLUNTEER), await room.route(Side.REQUESTER)
+        blind = replace(RUNNING, receives_video=False)
+        for route, report in ((volunteer, blind), (volunteer, blind), (requester, RUNNING), (volunteer, RUNNING)):
+            await room.switchboard.media(route, report, 0)
+        for luma in (255, 0, 0, 200):
+            await room.switchboard.light(volunteer, luma, 0)
+        assert room.herald.pictures == [Picture.FROZEN, Picture.OK, Picture.DARK, Picture.OK]
+        assert room.herald.told == []
+        assert room.book.written == 4
+
+    async def test_the_first_one_is_no_news(self) -> None:
+        room = Room()
+        for side in Side:
+            await room.switchboard.media(await room.route(side), RUNNING, 0)
+        assert (room.call.picture, room.herald.pictures) == (Picture.OK, [])
+
+    async def test_light_seen_by_an_owner_that_is_none_any_more_is_void(self) -> None:
+        live = call(CallState.CONNECTED)
+        room = Room(replace(live, volunteer=replace(live.volunteer, owner_epoch=7)))
+        route = await room.route(Side.VOLUNTEER)
+        await room.switchboard.light(route, 0, 6)
+        assert room.herald.pictures == []
+        await room.switchboard.light(route, 0, 7)
+        assert room.herald.pictures == [Picture.DARK]
+
+    async def test_one_that_stays_away_ends_the_call(self) -> None:
+        room = Room(call(CallState.CONNECTED))
+        await room.switchboard.media(await room.route(Side.VOLUNTEER), replace(RUNNING, receives_video=False), 0)
+        room.clock.advance(3)
+        await room.switchboard.look(CALL)
+        assert room.herald.pictures == [Picture.FROZEN]
+        room.clock.advance(30)
+        await room.switchboard.look(CALL)
+        assert (room.call.end_reason, room.freed) == (EndReason.LOST, [CALL])
 
 
 class TestWhoseCallItIs:

@@ -3,7 +3,7 @@
 from infra.postgres.migrations.sql_file import run_sql_beside
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 
 
 def upgrade() -> None:
