@@ -3,7 +3,7 @@
  * data channel, one id), renews ICE credentials, and asks for a new attempt when the connection cannot be repaired.
  *
  * Events: `change` (the contract's call), `track` (remote MediaStreamTrack), `attempt` (a new connection is being built:
- * forget old tracks), `chat`, `control`, `control_state` (data each), `photo_channel` (RTCDataChannel of this attempt), `peer` (data), `link` (connectionState), `ended` (call), `closed`
+ * forget old tracks), `chat`, `control`, `control_state` (data each), `photo_channel` (RTCDataChannel of this attempt), `peer` (data), `picture` (data), `link` (connectionState), `ended` (call), `closed`
  * (whoever ended it: let go what was of this call), `doubt` (the
  * server refused us: its end may have been missed).
  */
@@ -15,6 +15,7 @@ import { Peer } from "./peer.js";
 
 const SIGNALS = ["description", "candidate"];
 const WORDS = ["chat", "control", "control_state"];
+const REPORTS = ["media", "stats"];
 const RENEW_ICE_BEFORE_MS = 60_000;
 const SHORTEST_ICE_WAIT_MS = 5_000;
 const REMEMBERED_IDS = 500;
@@ -23,6 +24,8 @@ const LOST_SIGNALS_MS = 1500;
 const ICE_BEFORE_RESTART_MS = 3000;
 
 export class Call extends Emitter {
+  /** How light the picture is that this page shows (mean luma, 0 to 255); null where or while nobody looks at one. */
+  luma = null;
   #socket;
   #api;
   #media;
@@ -132,6 +135,11 @@ export class Call extends Emitter {
     return this.#peer?.refreshTracks();
   }
 
+  /** Media do not come through although the connection stands: another way is looked for. */
+  repair() {
+    return this.#peer?.restartIce();
+  }
+
   /** Ends the call for both: `done`, `left` (before anything was seen) or `technical`. Gives the ended call. */
   async end(reason) {
     const { call } = await this.#api.post(`/v1/calls/${this.id}/end`, { reason }, { repeatable: true });
@@ -173,6 +181,7 @@ export class Call extends Emitter {
       ...WORDS.map((type) => this.#socket.on(type, mine((frame) => this.#words(frame)))),
       this.#socket.on("state", (state) => this.#peer?.signallingChanged(state === "online")),
       this.#socket.on("peer", (data, frame) => (frame.call ?? this.id) === this.id && this.emit("peer", data)),
+      this.#socket.on("picture", mine(({ data }) => this.emit("picture", data))),
     ];
     return () => stops.forEach((stop) => stop());
   }
@@ -219,6 +228,7 @@ export class Call extends Emitter {
       send: (type, data) => this.#sendSignal(attempt, type, data),
       renewIce: () => this.#renewIce({ tries: 1, deadlineMs: ICE_BEFORE_RESTART_MS }), // then those we have must do
       signalling: this.#socket.state === "online",
+      luma: () => this.luma,
     });
     this.#peer = peer;
     peer.on("track", (track) => this.emit("track", track));
@@ -234,7 +244,7 @@ export class Call extends Emitter {
   /** Refusals are for the log only, a stale signal is superseded by what is on its way to us; but for `no_relay`. */
   #sendSignal(attempt, type, data) {
     if (this.#closed || attempt !== this.#peer?.attempt) return;
-    const replaces = type === "media" ? "media" : null;
+    const replaces = REPORTS.includes(type) ? type : null;
     this.#socket.send(type, data, { call: this.id, attempt, replaces }).catch(({ code }) => {
       if (code === "no_relay") this.emit("no_relay");
       if (code !== "superseded" && code !== "call_ended") console.info(`${type} was not taken: ${code}`);

@@ -3,6 +3,8 @@
  *
  * Elements by id: remote-audio, remote-video (volunteer only), allow-sound, mute, chat-form, chat-text, chat-log.
  */
+import { PictureLight } from "./picture_light.js";
+import { PictureWords } from "./picture_words.js";
 import { Reader } from "./speech.js";
 import { languageName, locale, say } from "./words.js";
 
@@ -19,10 +21,13 @@ export class CallView {
   #log = document.getElementById("chat-log");
   #text = document.getElementById("chat-text");
   #reader = new Reader();
+  #picture;
+  #light = this.#players.video && new PictureLight(this.#players.video);
 
   constructor(page, media) {
     this.#page = page;
     this.#media = media;
+    this.#picture = new PictureWords(page);
     this.#mute.addEventListener("click", () => this.#setMuted(!media.muted));
     this.#allow.addEventListener("click", () => this.#playAll());
     document.getElementById("chat-form").addEventListener("submit", (event) => {
@@ -40,6 +45,8 @@ export class CallView {
   follow(call) {
     this.clear();
     this.#call = call;
+    this.#picture.follow(call);
+    this.#light?.follow(call);
     call.on("attempt", () => this.#forgetTracks());
     call.on("track", (track) => this.#play(track));
     call.on("chat", (data) => this.#heard(data));
@@ -47,6 +54,8 @@ export class CallView {
 
   clear() {
     this.#call = null;
+    this.#picture.stop();
+    this.#light?.stop();
     this.#forgetTracks();
     this.#log.replaceChildren();
     this.#text.value = "";

@@ -6,13 +6,13 @@
  */
 const QUICK_MS = 150;
 const STEADY_MS = 1000;
-const STALLED_MS = 5000;
+const STALLED_MS = { audio: 5000, video: 3000 };
 
 export class MediaReport {
   #pc;
   #send;
   #paused;
-  #receivers = { audio: new Flow(), video: new Flow() };
+  #receivers = { audio: new Flow(STALLED_MS.audio), video: new Flow(STALLED_MS.video) };
   #told = "";
   #timer = null;
   #stopped = false;
@@ -107,7 +107,12 @@ export class MediaReport {
 class Flow {
   #count = 0;
   #grewAt = -Infinity;
+  #stalledMs;
   runs = false;
+
+  constructor(stalledMs) {
+    this.#stalledMs = stalledMs;
+  }
 
   grewWithin(ms) {
     return performance.now() - this.#grewAt < ms;
@@ -116,6 +121,6 @@ class Flow {
   measured(count = 0, now) {
     if (count !== this.#count) this.#grewAt = now;
     this.#count = count;
-    this.runs = count > 0 && now - this.#grewAt < STALLED_MS;
+    this.runs = count > 0 && now - this.#grewAt < this.#stalledMs;
   }
 }

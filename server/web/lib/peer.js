@@ -9,12 +9,14 @@ import { IceRepair } from "./ice_repair.js";
 import { MediaReport } from "./media_report.js";
 import { Negotiator } from "./negotiator.js";
 import { onNetworkHints } from "./network_hints.js";
+import { StatsReport } from "./stats_report.js";
 
 const BY_CHANNEL = ["chat", "control", "control_state"];
 
 export class Peer extends Emitter {
   #negotiator;
   #report;
+  #stats;
   #media;
   #renewIce;
   #talk;
@@ -27,9 +29,9 @@ export class Peer extends Emitter {
   /**
    * `view` is the contract's call; `media` gives the local tracks (`LocalMedia`); `send(type, data)` reaches the other
    * side through the server; `renewIce()` gets fresh ICE servers before a restart; `signalling`: whether the server can be
-   * reached now (later: `signallingChanged`).
+   * reached now (later: `signallingChanged`); `luma`: see `StatsReport`.
    */
-  constructor({ view, media, send, renewIce, signalling }) {
+  constructor({ view, media, send, renewIce, signalling, luma }) {
     super();
     this.attempt = view.attempt;
     this.polite = view.polite;
@@ -43,6 +45,7 @@ export class Peer extends Emitter {
       beforeAnswer: () => this.#matchOffer(),
     });
     this.#report = new MediaReport({ pc: this.pc, send: (report) => send("media", report), paused: () => media.pauses.cause });
+    this.#stats = new StatsReport({ pc: this.pc, send: (stats) => send("stats", stats), luma });
     this.pc.addEventListener("track", ({ track }) => this.emit("track", track));
     this.pc.addEventListener("connectionstatechange", () => this.#changed());
     this.pc.addEventListener("signalingstatechange", () => this.#otherMoved());
@@ -103,6 +106,7 @@ export class Peer extends Emitter {
     clearTimeout(this.#repairTimer);
     this.#stopHints();
     this.#report.stop();
+    this.#stats.stop();
     this.pc.close();
     this.#photo.dispatchEvent(new Event("close")); // closing a connection tells its channels, but fires no event at them
   }
