@@ -227,10 +227,10 @@ class Node:
         async def tell_practice(call_id: UUID) -> None:
             await self.practice.tell(call_id)
 
+        self.quality = PostgresQuality(pool)
+        follow, wrap_up = request_follows_call(limits.request), limits.asking.wrap_up
         practices = PostgresPracticeBook(pool, limits.call.connecting)
-        calls = AllCalls(
-            PostgresCallBook(pool, request_follows_call(limits.request), limits.call, limits.asking.wrap_up), practices
-        )
+        calls = AllCalls(PostgresCallBook(pool, follow, limits.call, wrap_up, self.quality), practices)
         negotiations = ValkeyNegotiations(valkey, library)
         herald = CallHerald(telling, tell_practice)
         switchboard = Switchboard(calls, self.mailboxes, negotiations, herald, on_call_ended, limits.call)
@@ -241,7 +241,6 @@ class Node:
         self.tokens = AccessTokens(settings.token_secret, settings.access_token_s)
         self.authenticator = Authenticator(self.tokens, self.accounts, self.presence.seen)
         relays = RelayNets(settings.turn_relay_nets) if settings.ice_policy == "relay" else None
-        self.quality = PostgresQuality(pool)
         self.reports = CallReports(self.quality)
         frames = Frames(self.desk, self.presence, telling, OUTAGES, self.reports, relays)
         self.practice = Practice(

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
-from infra.postgres.quality import seal
+from infra.postgres.quality import PostgresQuality
 from infra.postgres.queries import queries
 from infra.postgres.rows import call_of, media_row, request_of, request_row
 from infra.postgres.transactions import retried
@@ -31,11 +31,19 @@ _REQUESTS = queries("requests")
 class PostgresCallBook:
     """One method, one transaction."""
 
-    def __init__(self, pool: asyncpg.Pool, consequence: Consequence, limits: CallLimits, wrap_up: timedelta) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        consequence: Consequence,
+        limits: CallLimits,
+        wrap_up: timedelta,
+        quality: PostgresQuality,
+    ) -> None:
         self._pool = pool
         self._consequence = consequence
         self._limits = limits
         self._wrap_up = wrap_up
+        self._quality = quality
 
     async def get(self, call_id: UUID) -> Call | None:
         row = await self._pool.fetchrow(_SQL["get"], call_id)
@@ -101,7 +109,7 @@ class PostgresCallBook:
             await connection.execute(_SQL["free_both"], new.request_id, pair)
             rest_until = now + self._wrap_up
             await connection.execute(_SQL["leave_alone"], new.volunteer.person_id, rest_until, new.connected_at)
-            await seal(connection, new.id)
+            await self._quality.seal(connection, new.id)
         request = self._consequence(before, old, new, now)
         if request != before:
             soon = now if request.state is RequestState.WAITING else now + timedelta(seconds=1)

@@ -46,16 +46,15 @@ class PostgresQuality:
                 await connection.execute("SET LOCAL synchronous_commit = off")
                 await connection.execute(_SQL["report"], calls, sides, attempts, reports)
 
+    async def seal(self, connection: asyncpg.Connection, call_id: UUID) -> None:
+        """Sum up how the call went, in the transaction that ends it; also by what this node has not written yet."""
+        rows = await connection.fetch(_SQL["reports_of"], call_id)
+        last = {(row["side"], row["attempt"]): msgspec.convert(row["report"], Quality) for row in rows}
+        last |= {key[1:]: report for key, report in self._reports.items() if key[0] == call_id}
+        sides = (summary({attempt: last[name, attempt] for name, attempt in last if name == side}) for side in Side)
+        await connection.execute(_SQL["seal"], call_id, *(msgspec.to_builtins(side) for side in sides))
+
     async def forget(self) -> None:
         """Reports of calls that ended, and the quality of calls long past."""
         await self._pool.execute(_SQL["forget_reports"])
         await self._pool.execute(_SQL["forget_quality"], KEPT)
-
-
-async def seal(connection: asyncpg.Connection, call_id: UUID) -> None:
-    """Sum up how the call went, in the transaction that ends it."""
-    last: dict[str, dict[int, Quality]] = {}
-    for row in await connection.fetch(_SQL["reports_of"], call_id):
-        last.setdefault(row["side"], {})[row["attempt"]] = msgspec.convert(row["report"], Quality)
-    sides = (summary(last.get(side.value, {})) for side in Side)
-    await connection.execute(_SQL["seal"], call_id, *(msgspec.to_builtins(side) for side in sides))

@@ -17,6 +17,7 @@ from infra.postgres.listings import PostgresListings
 from infra.postgres.news import PostgresNews
 from infra.postgres.pool import open_pool
 from infra.postgres.presence import PostgresPresence
+from infra.postgres.quality import PostgresQuality
 from infra.postgres.request_book import BookLimits, PostgresRequestBook
 from matching.model import Request, RequestState
 from matching.ports import Decided, NewRequest, WavePlan
@@ -75,7 +76,7 @@ class World:
         self.pool = pool
         self.sql = sql
         self.book = PostgresRequestBook(pool, BookLimits(LIMITS, fresh=FRESH))
-        self.calls = PostgresCallBook(pool, request_follows_call(LIMITS), CallLimits(), WRAP_UP)
+        self.calls = PostgresCallBook(pool, request_follows_call(LIMITS), CallLimits(), WRAP_UP, PostgresQuality(pool))
         self.news = PostgresNews(pool)
         self.listings = PostgresListings(pool, FRESH)
         self.presence = PostgresPresence(pool, FRESH)
