@@ -524,6 +524,29 @@ async def test_when_a_connection_is_repaired_and_when_given_up(page: Page, scrip
     assert said == {name: [case[2], case[3]] for name, case in REPAIRS.items()}
 
 
+NETWORKS = """async (types) => {
+  const connection = Object.assign(new EventTarget(), { type: "wifi" });
+  Object.defineProperty(navigator, "connection", { value: connection });
+  const { onNetworkHints } = await import("/static/lib/network_hints.js");
+  const told = [];
+  const stop = onNetworkHints({ changed: () => told.push(connection.type) });
+  const pass = (type) => {
+    connection.type = type;
+    connection.dispatchEvent(new Event("change"));
+  };
+  types.forEach(pass);
+  stop();
+  pass("ethernet");
+  return told;
+}"""
+
+
+async def test_another_network_is_told_from_mere_estimates_of_its_speed(page: Page, scripted: ScriptedServer) -> None:
+    await page.goto(f"{scripted.url}/blank")
+    told = await page.evaluate(NETWORKS, ["wifi", "cellular", "cellular", "none", "wifi"])
+    assert told == ["cellular", "wifi"]
+
+
 class TestWords:
     async def test_both_catalogues_say_the_same_things(self, page: Page, scripted: ScriptedServer) -> None:
         await page.goto(f"{scripted.url}/blank")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -32,7 +33,8 @@ class Apart:
         node = await place.node(**settings)
         await place.proxy(node, self.net.hub.listener(Net.ADDRESS, PORT))
         async with street(self.requester) as theirs, street(self.volunteer) as others:
-            yield await theirs.requester(URL), await others.volunteer(URL)
+            requester, volunteer = await asyncio.gather(theirs.requester(URL), others.volunteer(URL))
+            yield requester, volunteer
 
 
 @asynccontextmanager

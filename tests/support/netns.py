@@ -153,6 +153,7 @@ class Net:
 def net() -> Iterator[Net]:
     """Fails, and says what to do, where namespaces cannot be made."""
     _check()
+    _sweep()
     net = Net()
     try:
         yield net
@@ -166,6 +167,13 @@ def _check() -> None:
     for program, package in (("ip", "iproute2"), ("nft", "nftables")):
         if shutil.which(program) is None:
             raise AssertionError(f"{program} is missing: install it with `apt-get install {package}`")
+
+
+def _sweep() -> None:
+    """What a test process left behind that was killed."""
+    for path in Path("/run/netns").glob("eyeline-*"):
+        if not Path("/proc", path.name.split("-")[1]).exists():
+            subprocess.run(["ip", "netns", "delete", path.name], check=False, capture_output=True, timeout=COMMAND_S)
 
 
 def _run(*command: str, words: str | None = None) -> None:
