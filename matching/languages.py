@@ -11,6 +11,10 @@ import langcodes
 LONGEST_TAG = 35
 """RFC 5646, section 4.4.1: what an implementation has to support."""
 
+PROBE_LANGUAGE = "qaa"
+"""Of those who only try the service out. A tag of private use (RFC 5646, 2.2.1), which nobody can choose: who speaks it
+is never asked for by, and never asks, anybody else; and it counts in no figure."""
+
 _CHARACTERS = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 _NO_LANGUAGE = frozenset({"und", "mul", "mis", "zxx"})
 _UNDERSTAND_EACH_OTHER = {"nb": "no", "nn": "no"}
@@ -43,6 +47,8 @@ def index_language(tag: str) -> str:
     stay themselves: `yue` (Cantonese), `arz`. Both written forms of Norwegian, `nb` and `nn`, and `no` are one: `no`.
     ValueError as `normal_tag`.
     """
+    if tag == PROBE_LANGUAGE:
+        return tag
     language = langcodes.standardize_tag(normal_tag(tag), macro=True).partition("-")[0]
     return _UNDERSTAND_EACH_OTHER.get(language, language)
 

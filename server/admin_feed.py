@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from matching.languages import PROBE_LANGUAGE
 from matching.model import Tier
 from matching.ports import IndexUnavailable
 from server.admin_messages import AnswerTime, Queue, VolunteerLanguage, WaitingLanguage
@@ -98,7 +99,7 @@ class AdminFeed:
                 hot=counts.get((language, Tier.HOT), 0),
                 reachable=sum(counts.get((language, tier), 0) for tier in Tier),
             )
-            for language in sorted({language for language, _ in counts})
+            for language in sorted({language for language, _ in counts} - {PROBE_LANGUAGE})
         ]
         return sorted((view for view in views if view.reachable), key=lambda view: -view.reachable)
 

@@ -58,6 +58,7 @@ from infra.valkey.negotiations import ValkeyNegotiations
 from infra.valkey.push_budget import ValkeyPushBudget
 from matching.chances import Chances
 from matching.help_desk import HelpDesk
+from matching.languages import PROBE_LANGUAGE
 from matching.pace import Pace
 from matching.ports import IndexUnavailable
 from matching.waking import Pusher
@@ -76,7 +77,7 @@ from server.api.practice import PracticeApi
 from server.api.push import PushApi
 from server.api.reference import Reference
 from server.api.sessions import SessionsApi
-from server.auth import AccessTokens, Authenticator, DevSignIn, FirebaseProvider, SignIn
+from server.auth import AccessTokens, Authenticator, DevSignIn, FirebaseProvider, ProbeSignIn, SignIn
 from server.call_reports import COUNT_EVERY_S, CallReports
 from server.consequences import request_follows_call
 from server.desk import Desk
@@ -166,6 +167,8 @@ async def _open_push(settings: Settings, library: Library, clock: DatabaseClock)
 async def _open_providers(settings: Settings) -> AsyncIterator[Mapping[str, SignIn]]:
     """The sign-in providers that are switched on, by the contract's name."""
     providers: dict[str, SignIn] = {"dev": DevSignIn()} if settings.dev_sign_in else {}
+    if settings.probe_secret is not None:
+        providers["probe"] = ProbeSignIn(settings.probe_secret, PROBE_LANGUAGE)
     async with AsyncExitStack() as stack:
         if settings.firebase_sign_in and settings.firebase_project is not None:
             from infra.firebase.sign_in import FirebaseSignIn
@@ -622,6 +625,23 @@ async def call(
 
     tls = ssl.create_default_context(cafile=trusted) if trusted else True
     return await place_call_or_say_why(url, role, language, media, say, wait_s=wait_s, ssl=tls)
+
+
+async def probe(
+    url: str,
+    secret: str,
+    *,
+    every_s: float | None,
+    metrics_port: int | None,
+    trusted: Path | None,
+    say: Callable[[str], None],
+) -> bool:
+    """Whole calls through a deployment's public address (`eyeline probe`), a line of JSON per round; whether the last
+    round went well. `every_s`: None for one round."""
+    from infra.phone.probe import run_probe
+
+    tls = ssl.create_default_context(cafile=trusted) if trusted else True
+    return await run_probe(url, secret, every_s=every_s, metrics_port=metrics_port, ssl=tls, say=say)
 
 
 def simulate(

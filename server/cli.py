@@ -141,6 +141,29 @@ def call(
         raise Failure("no frame came")
 
 
+@main.command()
+@click.option("--url", required=True, help="The public address of the deployment.")
+@click.option("--every", "every_s", default=60.0, show_default=True, type=click.FloatRange(5, 86_400), help="Seconds.")
+@click.option("--once", is_flag=True, help="One round; fails when a call did.")
+@click.option("--port", default=9464, show_default=True, type=click.IntRange(0, 65535), help="Of /metrics; 0: none.")
+@click.option("--trust", type=READABLE, help="Trust this certificate too.")
+def probe(url: str, every_s: float, once: bool, port: int, trust: Path | None) -> None:
+    """Make whole calls as two people of our own, again and again: as an app would, then through each TURN URL.
+
+    Prints a line of JSON per round and has each step's time for Prometheus. Needs EYELINE_PROBE_SECRET, the nodes' own.
+    """
+    from server import app
+
+    secret = os.environ.get("EYELINE_PROBE_SECRET")
+    if not secret:
+        raise Failure("bad settings: EYELINE_PROBE_SECRET: not set")
+    again = None if once else every_s
+    running = app.probe(url, secret, every_s=again, metrics_port=port or None, trusted=trust, say=_say)
+    with suppress(KeyboardInterrupt):
+        if not asyncio.run(running):
+            raise Failure("a call did not go through")
+
+
 @main.group()
 def admin() -> None:
     """Who may do what on the admin page, and who may not come in at all."""

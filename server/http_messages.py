@@ -37,7 +37,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SignInBody(msgspec.Struct, frozen=True, kw_only=True):
-    provider: Literal["firebase", "dev"]
+    provider: Literal["firebase", "dev", "probe"]
     token: Token
     device: Device
 

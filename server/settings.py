@@ -62,6 +62,8 @@ class Settings:
     port: int = 8080
     dev_sign_in: bool = False
     """Whether `{"provider": "dev", "token": <any name>}` signs in. Never in production."""
+    probe_secret: str | None = field(default=None, repr=False)
+    """By which `eyeline probe` signs in; at least 32 characters."""
     environment: Literal["production", "development"] = "production"
     """`production` refuses what lets strangers in or sends pushes astray."""
     origins: tuple[str, ...] = ()
@@ -188,6 +190,7 @@ def _read(env: Env) -> dict[str, Any]:
         "token_secret": env.str("TOKEN_SECRET", validate=long_enough),
         "host": env.str("HOST", "127.0.0.1"),
         "port": env.int("PORT", 8080, validate=between(1, 65535)),
+        "probe_secret": env.str("PROBE_SECRET", None, validate=long_enough),
         "dev_sign_in": env.bool("DEV_SIGN_IN", False),
         "environment": env.str("ENVIRONMENT", "production", validate=one_of("production", "development")),
         "origins": _texts(env, "ORIGINS", origin),

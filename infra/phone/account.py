@@ -44,7 +44,7 @@ class Tokens:
 
 
 class Account:
-    """Signs in by the `dev` provider and speaks HTTP for that sign-in. Everything has a deadline."""
+    """Signs in by its `provider` and speaks HTTP for that sign-in. Everything has a deadline."""
 
     def __init__(
         self, http: aiohttp.ClientSession, base_url: str, *, device_id: str | None = None, ssl: TlsOption = True
@@ -53,6 +53,7 @@ class Account:
         self.base_url = base_url.rstrip("/")
         self.device_id = device_id or str(uuid4())
         self.ssl = ssl
+        self.provider = "dev"
         self.tokens: Tokens | None = None
         self._renewing = asyncio.Lock()
 
@@ -64,7 +65,7 @@ class Account:
 
     async def sign_in(self, name: str) -> View:
         """`POST /v1/sessions`; gives the `user`."""
-        body = {"provider": "dev", "token": name, "device": {"id": self.device_id, "platform": "web"}}
+        body = {"provider": self.provider, "token": name, "device": {"id": self.device_id, "platform": "web"}}
         _, reply = await self._exchange("POST", "/v1/sessions", body, {})
         self._keep(reply)
         user: View = reply["user"]

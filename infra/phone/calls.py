@@ -65,7 +65,9 @@ class PhoneCall:
         call: View,
         media: Callable[[], Media],
         listener: Listener = lambda event, details: None,
+        through: Callable[[View], View] = lambda call: call,
     ) -> None:
+        """`through` changes the call that connections are built for: its ICE servers, its policy."""
         self.call = call
         self.peer: Peer | None = None
         self.reports: Mapping[str, Any] | None = None
@@ -73,6 +75,7 @@ class PhoneCall:
         self.phone = phone
         self._media = media
         self._tell = listener
+        self._through = through
         self._look_now = asyncio.Event()
         self._acting = asyncio.Lock()
         """Listening and watching both may begin an attempt: one at a time."""
@@ -181,7 +184,8 @@ class PhoneCall:
         self.reports = None
         self._stalled_since = self._broken_since = None
         self._tell("attempt", {"attempt": self.call["attempt"]})
-        peer = self.peer = Peer(self.call, self._media(), changed=self._look_now.set, message=self._message)
+        call = self._through(self.call)
+        peer = self.peer = Peer(call, self._media(), changed=self._look_now.set, message=self._message)
         if peer.offers_first:
             await self.phone.post("description", await peer.offer(), call=self.call)
         early, self._early = self._early, []

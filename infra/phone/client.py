@@ -51,13 +51,15 @@ class PhoneClient(Line):
         time_zone: str | None = None,
         device_id: str | None = None,
         ssl: TlsOption = True,
+        provider: str = "dev",
         http: aiohttp.ClientSession | None = None,
     ) -> PhoneClient:
-        """A phone that signs in (`dev` provider: any name) and connects when entered with `async with`.
+        """A phone that signs in (of the provider `dev` any name does) and connects when entered with `async with`.
 
         Pass one `http` session to many phones to share its pool; it is then not closed here.
         """
         account = Account(http or aiohttp.ClientSession(), base_url, device_id=device_id, ssl=ssl)
+        account.provider = provider
         return cls(account, Person(name, role, languages, time_zone), owns_http=http is None)
 
     async def begin(self) -> View:

@@ -280,13 +280,14 @@ def _new_request(caller: Caller, body: RequestBody, key: str | None) -> NewReque
 
 def _languages(caller: Caller, asked: list[str] | None) -> tuple[str, ...]:
     """Those asked for, else the person's own; each once, in order."""
-    tags = caller.languages if asked is None else asked
-    if not tags:
+    if not (caller.languages if asked is None else asked):
         raise invalid_body("languages", "name at least one, here or in PATCH /v1/me")
-    if len(tags) > LANGUAGES_MAX:
+    if asked is None:
+        return caller.languages
+    if len(asked) > LANGUAGES_MAX:
         raise invalid_body("languages", f"at most {LANGUAGES_MAX}")
     normal = []
-    for number, tag in enumerate(tags):
+    for number, tag in enumerate(asked):
         try:
             normal.append(normal_tag(tag))
         except ValueError as error:

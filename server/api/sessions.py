@@ -84,6 +84,8 @@ class SessionsApi:
             platform=body.device.platform,
             refresh_hash=refresh_hash(token),
         )
+        if identity.languages and (found := await self._accounts.by_session(session_id)) is not None:
+            await self._accounts.change(found[1].id, {"languages": list(identity.languages)})
         return await self._pair(session_id, token)
 
     async def refresh(self, exchange: Exchange[RefreshBody]) -> SessionReply:

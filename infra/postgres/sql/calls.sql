@@ -56,7 +56,9 @@ UPDATE requests SET next_look_at = least(next_look_at, $2) WHERE id = $1 AND sta
 SELECT side, attempt, report FROM call_reports WHERE call_id = $1 ORDER BY side, attempt
 
 -- name: seal
-INSERT INTO call_quality (call_id, requester, volunteer) VALUES ($1, $2, $3)
+-- But of a probe (matching/languages.py).
+INSERT INTO call_quality (call_id, requester, volunteer)
+SELECT $1, $2::jsonb, $3::jsonb WHERE NOT EXISTS (SELECT FROM calls WHERE id = $1 AND language = 'qaa')
 
 -- name: report
 -- Of calls that go on; what a later report of the same connection says counts.

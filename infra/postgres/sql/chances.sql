@@ -10,8 +10,9 @@ SELECT coalesce((SELECT ended_at FROM requests WHERE state = 'ended' AND ended_a
                  ORDER BY ended_at OFFSET $3 LIMIT 1), $2) AS upto
 
 -- name: offers_between
+-- But of probes (matching/languages.py).
 SELECT o.* FROM requests r JOIN offers o ON o.request_id = r.id
-WHERE r.state = 'ended' AND r.ended_at > $1 AND r.ended_at <= $2 AND o.outcome IS NOT NULL
+WHERE r.state = 'ended' AND r.ended_at > $1 AND r.ended_at <= $2 AND o.outcome IS NOT NULL AND o.language <> 'qaa'
 
 -- name: add
 INSERT INTO answer_tallies AS t (tier, language, hour, answers, exposure, counted_at)

@@ -1,0 +1,1 @@
+ALTER TABLE identities DROP CONSTRAINT identities_provider_check, ADD CHECK (provider IN ('firebase', 'dev', 'probe'));
