@@ -55,8 +55,10 @@ async def test_a_call_whose_path_is_cut_is_repaired_each_time(
             before = await requester.ice_credentials()
             cut(cable)
             await volunteer.offers()
+            await requester.hears("The connection is weak. Repairing it.")
             mend(cable)
             await asyncio.gather(requester.repaired(before), volunteer.repaired(before))
+            await requester.hears("Connected again.")
             await in_call(requester, volunteer)
             await media_run(requester, volunteer)
             assert [await person.attempt() for person in (requester, volunteer)] == [1, 1]
