@@ -118,7 +118,7 @@ CLOSE_S = 5.0
 FRESH = timedelta(seconds=15)
 """A ready session counts as hot while it was seen within this time: three heartbeats."""
 REPORTS_EVERY_S = 2.0
-FORGET_EVERY_S = 3600.0
+FORGET_EVERY_S = 60.0
 BURST_S = 4
 """So many seconds' worth of frames may come at once on a socket."""
 

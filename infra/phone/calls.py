@@ -11,6 +11,7 @@ from uuid import uuid4
 from infra.phone.errors import ApiError, ServerUnreachable
 from infra.phone.peer import CannotApply, Peer
 from infra.phone.state import Frame, View
+from infra.phone.stats import StatsReport
 from infra.phone.tracks import Media
 
 LOOK_EVERY_S = 0.5
@@ -70,6 +71,7 @@ class PhoneCall:
         """`through` changes the call that connections are built for: its ICE servers, its policy."""
         self.call = call
         self.peer: Peer | None = None
+        self._stats = StatsReport(0.0)
         self.reports: Mapping[str, Any] | None = None
         """The last `media` report."""
         self.phone = phone
@@ -183,6 +185,7 @@ class PhoneCall:
         await self._close_peer()
         self.reports = None
         self._stalled_since = self._broken_since = None
+        self._stats = StatsReport(asyncio.get_running_loop().time())
         self._tell("attempt", {"attempt": self.call["attempt"]})
         call = self._through(self.call)
         peer = self.peer = Peer(call, self._media(), changed=self._look_now.set, message=self._message)
@@ -245,6 +248,9 @@ class PhoneCall:
             "paused": None,
         }
         await self._report(report)
+        stats = await self._stats.look(peer, asyncio.get_running_loop().time())
+        if stats is not None:
+            await self.phone.post("stats", stats, call=self.call, replaces="stats")
 
     async def _broken(self) -> None:
         nothing = {"audio": False, "video": False}

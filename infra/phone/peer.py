@@ -38,6 +38,8 @@ CLOSE_DEADLINE_S = 5.0
 EARLY_CANDIDATES = 64
 FLOWING_WITHIN_S = 3.0
 """A kind of media whose last frame is older does not flow."""
+CLOCK_HZ = {"audio": 48_000, "video": 90_000}
+"""In which aiortc counts jitter: those of Opus, VP8 and H.264."""
 _UFRAG = re.compile(r"^a=ice-ufrag:(\S+)", re.MULTILINE)
 _UFRAG_IN_CANDIDATE = re.compile(r" ufrag (\S+)")
 
@@ -58,6 +60,12 @@ class Way:
     """Part of the packets sent here that never came, 0 to 1."""
     round_trip_s: float | None
     """None until the other side reported (RFC 3550, 6.4.1)."""
+    packets: int = 0
+    """That were sent here, as far as is known."""
+    jitter_s: float | None = None
+    """Of sound or picture, whichever is worse (RFC 3550, 6.4.1)."""
+    candidate_type: str | None = None
+    """Of its own candidate: host, srflx, prflx or relay."""
 
 
 class Peer:
@@ -114,13 +122,21 @@ class Peer:
         lost = sum(max(0, one.packetsLost) for one in inbound)
         all_sent = lost + sum(one.packetsReceived for one in inbound)
         trips = [one.roundTripTime for one in report if one.type == "remote-inbound-rtp" and one.roundTripTime]
-        return Way(self._is_relayed(), lost / all_sent if all_sent else 0.0, max(trips, default=None))
+        types = self._candidate_types()
+        return Way(
+            relayed=any("relay" in pair for pair in types),
+            lost=lost / all_sent if all_sent else 0.0,
+            round_trip_s=max(trips, default=None),
+            packets=all_sent,
+            jitter_s=max((one.jitter / CLOCK_HZ[one.kind] for one in inbound), default=None),
+            candidate_type=next((local for local, _ in types), None),
+        )
 
-    def _is_relayed(self) -> bool:
-        """aiortc does not tell, aioice below it knows."""
+    def _candidate_types(self) -> list[tuple[str, str]]:
+        """Own and the other's, of each pair in use. aiortc does not tell, aioice below it knows."""
         transports = [t.receiver.transport.transport for t in self._pc.getTransceivers()]
         pairs = [pair for transport in transports for pair in transport._connection._nominated.values()]
-        return any("relay" in (pair.local_candidate.type, pair.remote_candidate.type) for pair in pairs)
+        return [(pair.local_candidate.type, pair.remote_candidate.type) for pair in pairs]
 
     # Negotiation.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 import pytest
 
 from infra.phone.caller import Timeline, place_call
@@ -16,6 +18,7 @@ from infra.phone.loopback import include_loopback
 from infra.phone.tracks import clock_media, echo_media
 from infra.phone.volunteer import run_demo_volunteer
 from tests.support.nodes import Node
+from tests.support.outside import until
 
 pytestmark = pytest.mark.slow
 
@@ -198,9 +201,29 @@ async def test_the_socket_is_cut_while_they_negotiate(database_url: str, valkey_
         assert (asking.call["attempt"], helping.call["attempt"]) == (1, 1)
         await helping.say("I see it", "en")
         assert (await heard.until("chat"))["text"] == "I see it"
+        await until(lambda: rows(database_url, "SELECT FROM call_reports HAVING count(*) = 2"))
         await helping.end()
         await heard.until("state", 2)
+        await went_well(database_url)
         assert [name for name, _ in heard.told].count("chat") == 1
+
+
+async def rows(database_url: str, query: str) -> list[Any]:
+    connection = await asyncpg.connect(database_url)
+    try:
+        return list(await connection.fetch(query))
+    finally:
+        await connection.close()
+
+
+async def went_well(database_url: str) -> None:
+    """Both phones have reported, and it was summed up."""
+    [row] = await rows(database_url, "SELECT requester, volunteer FROM call_quality")
+    for quality in map(json.loads, row):
+        assert quality["samples"] >= 1
+        assert quality["candidate_type"] == "host"
+        assert 0 < quality["time_to_media_s"] < 30
+        assert quality["loss"]["mean"] <= 1
 
 
 async def test_the_demo_volunteer_survives_a_restart(database_url: str, valkey_url: str) -> None:

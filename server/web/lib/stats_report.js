@@ -13,7 +13,8 @@ export class StatsReport {
   #send;
   #luma;
   #begunAt = performance.now();
-  #toldAt = -Infinity;
+  #toldAt = performance.now();
+  #toldMedia = false;
   #toldLuma = null;
   #timer;
   #samples = 0;
@@ -42,8 +43,8 @@ export class StatsReport {
     if (this.#pc.connectionState !== "connected") return;
     this.#measure(stats);
     const now = performance.now();
-    const first = this.#toldAt === -Infinity && this.#latest.time_to_media_s !== undefined;
-    if (first || now - this.#toldAt >= TELL_MS || this.#lightIsNews()) this.#tell(now);
+    const firstMedia = this.#latest.time_to_media_s !== undefined && !this.#toldMedia;
+    if (firstMedia || now - this.#toldAt >= TELL_MS || this.#lightIsNews()) this.#tell(now);
   }
 
   /** What happens near the dark is told at once: the server says from where on it is dark. */
@@ -56,6 +57,7 @@ export class StatsReport {
 
   #tell(now) {
     this.#toldAt = now;
+    this.#toldMedia = this.#latest.time_to_media_s !== undefined;
     this.#toldLuma = this.#luma();
     const stats = {
       samples: this.#samples,
