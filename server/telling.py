@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
+from matching.languages import PROBE_LANGUAGE
 from matching.model import Offer, Request, RequestState
 from matching.ports import NewsBook, OfferNews, RequestNews
 from matching.request_rules import Progress as SearchProgress
@@ -171,7 +172,8 @@ class Telling:
         try:
             for side in Side:
                 await self._sender.send_unnumbered(call.end(side).session_id, frame)
-            pictures.labels(call.picture.value).inc()
+            if call.language != PROBE_LANGUAGE:
+                pictures.labels(call.picture.value).inc()
         except CarrierUnavailable as error:
             log.warning("picture not told", call=str(call.id), error=type(error).__name__)
 

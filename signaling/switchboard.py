@@ -55,6 +55,7 @@ class Route:
     peer_session: UUID
     ended: bool
     practice: bool = False
+    language: str = ""
 
 
 OnEnded = Callable[[Call, datetime], Awaitable[None]]
@@ -201,8 +202,15 @@ class Switchboard:
         side = call.side_of_session(session_id) if call is not None else None
         if call is None or side is None:
             raise CallRefused(Refused.NOT_IN_CALL)
-        ended = call.state is CallState.ENDED
-        return Route(call.id, call.attempt, side, call.end(side.other).session_id, ended, call.practice is not None)
+        return Route(
+            call_id=call.id,
+            attempt=call.attempt,
+            side=side,
+            peer_session=call.end(side.other).session_id,
+            ended=call.state is CallState.ENDED,
+            practice=call.practice is not None,
+            language=call.language,
+        )
 
     async def relay(self, route: Route, frame: bytes) -> bool:
         """Pass a frame on as it is; False when the other side has no mailbox now. Raises `CarrierUnavailable`."""

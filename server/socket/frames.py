@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
+from matching.languages import PROBE_LANGUAGE
 from matching.ports import NotFound
 from server.auth import Caller
 from server.call_reports import CallReports
@@ -271,8 +272,9 @@ class Frames:
 
     async def _stats(self, session_id: UUID, route: Route, owner_epoch: int, data: wire.Stats) -> None:
         if route.practice:
-            return  # of no figures
-        self._reports.reported(session_id, route, data)
+            return
+        if route.language != PROBE_LANGUAGE:  # of no figures
+            self._reports.reported(session_id, route, data)
         if data.luma is not None and route.side is Side.VOLUNTEER:
             await self._desk.switchboard.light(route, data.luma, owner_epoch)
 
