@@ -135,8 +135,10 @@ class TestWhoseCallItIs:
         assert await refusal(room.switchboard.route(UUID(int=404), SESSION)) is Refused.NOT_IN_CALL
 
     async def test_a_route_leads_to_the_other_side(self, room: Room) -> None:
-        assert await room.route(Side.REQUESTER) == Route(CALL, 1, Side.REQUESTER, VOLUNTEER_SESSION, ended=False)
-        assert await room.route(Side.VOLUNTEER) == Route(CALL, 1, Side.VOLUNTEER, SESSION, ended=False)
+        assert await room.route(Side.REQUESTER) == Route(
+            CALL, 1, Side.REQUESTER, VOLUNTEER_SESSION, ended=False, language="en"
+        )
+        assert await room.route(Side.VOLUNTEER) == Route(CALL, 1, Side.VOLUNTEER, SESSION, ended=False, language="en")
 
     async def test_the_route_of_an_ended_call_says_so(self, room: Room) -> None:
         await room.switchboard.end(CALL, REQUESTER, EndReason.DONE)
