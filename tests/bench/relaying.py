@@ -1,13 +1,19 @@
-"""Messages relayed between two people on two nodes, beside a bare relay; and what an idle session costs."""
+"""Messages relayed between two people on two nodes and on one, beside a bare relay; and what an idle session costs.
+
+The people are as lean for all of them: a socket, frames made beforehand, nothing read but what kind a frame is.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import aiohttp
+import msgspec
 import psutil
 from aiohttp import web
 
@@ -16,67 +22,124 @@ from infra.phone.state import View
 from tests.bench.figures import Figure, figure, quantile
 from tests.bench.stage import Stage, people, stage
 from tests.support.engines import Engines
+from tests.support.nodes import Node
 
-PAIRS = 8
+LANGUAGES = ("da", "de", "es", "fr", "it", "nl", "pl", "pt")
+"""Of each pair, so that requester n meets volunteer n."""
 SECONDS = 4
 IN_FLIGHT = 4
 IDLE = 500
+ACK_EVERY = 16
+CHAT = b'"type":"chat"'
 
 
 async def run(engines: Engines) -> dict[str, Figure]:
-    """Chat to and fro between pairs whose sides are on different nodes; the same over a relay that only forwards."""
+    """Chat to and fro between pairs; the same over a relay that only forwards."""
     async with stage(engines, wave_size=1) as on:
-        count, trips = await _chat(on)
+        apart = await _talk_of_all(on, [(on.nodes[n % 2], on.nodes[1 - n % 2]) for n in range(len(LANGUAGES))])
         idle_bytes = await _idle(on)
-    bare, bare_trips = await _bare()
+    async with stage(engines, wave_size=1) as on:
+        together = await _talk_of_all(on, [(on.nodes[n % 2], on.nodes[n % 2]) for n in range(len(LANGUAGES))])
+    bare = await _bare()
     return {
-        "relayed_messages": figure(count / SECONDS, "1/s", bare / SECONDS),
-        "relay_round_trip_p50": figure(quantile(trips, 0.5) * 1000, "ms", quantile(bare_trips, 0.5) * 1000),
-        "relay_round_trip_p99": figure(quantile(trips, 0.99) * 1000, "ms", quantile(bare_trips, 0.99) * 1000),
+        "relayed_messages": figure(2 * len(apart) / SECONDS, "1/s", 2 * len(bare) / SECONDS),
+        "relayed_messages_one_node": figure(2 * len(together) / SECONDS, "1/s", 2 * len(bare) / SECONDS),
+        "relay_round_trip_p50": figure(quantile(apart, 0.5) * 1000, "ms", quantile(bare, 0.5) * 1000),
+        "relay_round_trip_p99": figure(quantile(apart, 0.99) * 1000, "ms", quantile(bare, 0.99) * 1000),
         "memory_per_idle_session": figure(idle_bytes / 1024, "KiB"),
     }
 
 
-async def _chat(on: Stage) -> tuple[int, list[float]]:
-    """Each pair has its own language, so that requester n meets volunteer n."""
-    languages = ["da", "de", "es", "fr", "it", "nl", "pl", "pt"][:PAIRS]
+class Line:
+    """One side of a conversation over any socket; gives back what it is told."""
+
+    def __init__(self, socket: Any, before: bytes = b"", after: bytes = b"") -> None:
+        """`socket`: aiohttp's, of a client. A frame is `before`, a number, `after`; to a bare relay the number."""
+        self.socket = socket
+        self._before, self._after = before, after
+        self._count = 0
+        self._seq = b""
+
+    async def say(self) -> None:
+        self._count += 1
+        ack = b""
+        if self._before and self._count % ACK_EVERY == 0 and self._seq:
+            ack = b',"ack":' + self._seq
+        await self.socket.send_frame(
+            b"%b%d%b" % (self._before, self._count, self._after.replace(b"ACK", ack)), web.WSMsgType.TEXT
+        )
+
+    async def hear(self) -> None:
+        """Until words come from the other side."""
+        while True:
+            message = await self.socket.receive()
+            data: bytes = message.data
+            if not self._before:
+                return
+            if CHAT in data[:40]:
+                self._seq = data[7 : data.index(b",")]
+                return
+
+
+async def _conversation(one: Line, other: Line) -> list[float]:
+    """Seconds there and back of each message, a few in flight, for a while."""
     trips: list[float] = []
-    async with asyncio.TaskGroup() as group:
-        for number, language in enumerate(languages):
-            group.create_task(_pair(on, language, number, trips))
-    return 2 * len(trips), trips
+    said: deque[float] = deque()
+    until = time.perf_counter() + SECONDS
+
+    async def answer() -> None:
+        while True:
+            await other.hear()
+            await other.say()
+
+    answering = asyncio.create_task(answer())
+    try:
+        for _ in range(IN_FLIGHT):
+            said.append(time.perf_counter())
+            await one.say()
+        while said[0] < until:
+            await one.hear()
+            now = time.perf_counter()
+            trips.append(now - said.popleft())
+            said.append(now)
+            await one.say()
+    finally:
+        answering.cancel()
+        await asyncio.gather(answering, return_exceptions=True)
+    return trips
 
 
-async def _pair(on: Stage, language: str, number: int, trips: list[float]) -> None:
-    here, there = Stage(on.engines, [on.nodes[number % 2]]), Stage(on.engines, [on.nodes[1 - number % 2]])
-    async with (
-        people(here, "volunteer", 1, language=language) as [helper],
-        people(there, "requester", 1, language=language) as [asker],
-    ):
-        await helper.ready()
-        await asker.request_help()
-        call = await helper.accept(await helper.next_offer())
-        await asker.next("call")
-        echo = asyncio.create_task(_echo(asker, call))
-        until = time.perf_counter() + SECONDS
-        await asyncio.gather(*(_talk(helper, call, until, trips) for _ in range(IN_FLIGHT)))
-        echo.cancel()
-        await asyncio.gather(echo, return_exceptions=True)
-        await helper.end_call(call)
+async def _talk_of_all(on: Stage, places: Sequence[tuple[Node, Node]]) -> list[float]:
+    """Each pair is brought into a call, its volunteer on the first node, its requester on the second."""
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        pairs = []
+        for language, (here, there) in zip(LANGUAGES, places, strict=True):
+            [helper] = await stack.enter_async_context(
+                people(Stage(on.engines, [here]), "volunteer", 1, language=language)
+            )
+            [asker] = await stack.enter_async_context(
+                people(Stage(on.engines, [there]), "requester", 1, language=language)
+            )
+            await helper.ready()
+            await asker.request_help()
+            call = await helper.accept(await helper.next_offer())
+            await asker.next("call")
+            pairs.append((await _line(http, here, helper, call), await _line(http, there, asker, call)))
+        trips = await asyncio.gather(*(_conversation(*pair) for pair in pairs))
+    return [trip for of_pair in trips for trip in of_pair]
 
 
-async def _talk(phone: PhoneClient, call: View, until: float, trips: list[float]) -> None:
-    while time.perf_counter() < until:
-        began = time.perf_counter()
-        await phone.post("chat", {"text": "hello", "language": "en"}, call=call)
-        await phone.next("chat")
-        trips.append(time.perf_counter() - began)
-
-
-async def _echo(phone: PhoneClient, call: View) -> None:
-    while True:
-        heard = await phone.next("chat", timeout=None)
-        await phone.post("chat", heard["data"], call=call)
+async def _line(http: aiohttp.ClientSession, node: Node, phone: PhoneClient, call: View) -> Line:
+    """The session's socket, taken over from its phone."""
+    socket = await http.ws_connect(f"{node.url}/v1/ws", protocols=("eyeline.v1",), compress=0, decode_text=False)
+    hello = {"token": phone.account.access_token, "device_id": phone.account.device_id}
+    await socket.send_json({"type": "hello", "data": hello})
+    welcome = msgspec.json.decode((await socket.receive()).data)
+    assert welcome["type"] == "welcome"
+    data = b'"data":{"text":"hello","language":"en"}'
+    after = b'","call":"%b","attempt":%dACK,%b}' % (call["id"].encode(), call["attempt"], data)
+    return Line(socket, b'{"type":"chat","id":"', after)
 
 
 async def _idle(on: Stage) -> float:
@@ -90,43 +153,17 @@ async def _idle(on: Stage) -> float:
         return (resident() - before) / IDLE
 
 
-async def _bare() -> tuple[int, list[float]]:
+async def _bare() -> list[float]:
     """The same talk over an aiohttp server that passes each text to the other socket of its pair."""
-    trips: list[float] = []
-    async with _relay() as url, aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
-        for number in range(PAIRS):
-            group.create_task(_bare_pair(http, f"{url}/{number}", trips))
-    return 2 * len(trips), trips
+    async with _relay() as url, AsyncExitStack() as stack:
+        http = await stack.enter_async_context(aiohttp.ClientSession())
 
+        async def line(number: int) -> Line:
+            return Line(await stack.enter_async_context(http.ws_connect(f"{url}/{number}", compress=0)))
 
-async def _bare_pair(http: aiohttp.ClientSession, url: str, trips: list[float]) -> None:
-    async with http.ws_connect(url) as one, http.ws_connect(url) as other:
-        echo = asyncio.create_task(_bare_echo(other))
-        until = time.perf_counter() + SECONDS
-        heard: asyncio.Queue[str] = asyncio.Queue()
-        reading = asyncio.create_task(_bare_read(one, heard))
-
-        async def talk() -> None:
-            while time.perf_counter() < until:
-                began = time.perf_counter()
-                await one.send_str("hello")
-                await heard.get()
-                trips.append(time.perf_counter() - began)
-
-        await asyncio.gather(*(talk() for _ in range(IN_FLIGHT)))
-        for task in (echo, reading):
-            task.cancel()
-        await asyncio.gather(echo, reading, return_exceptions=True)
-
-
-async def _bare_read(socket: aiohttp.ClientWebSocketResponse, heard: asyncio.Queue[str]) -> None:
-    async for message in socket:
-        heard.put_nowait(message.data)
-
-
-async def _bare_echo(socket: aiohttp.ClientWebSocketResponse) -> None:
-    async for message in socket:
-        await socket.send_str(message.data)
+        pairs = [(await line(number), await line(number)) for number in range(len(LANGUAGES))]
+        trips = await asyncio.gather(*(_conversation(*pair) for pair in pairs))
+    return [trip for of_pair in trips for trip in of_pair]
 
 
 @asynccontextmanager
