@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import math
 from typing import Any
 
@@ -545,6 +547,69 @@ async def test_another_network_is_told_from_mere_estimates_of_its_speed(page: Pa
     await page.goto(f"{scripted.url}/blank")
     told = await page.evaluate(NETWORKS, ["wifi", "cellular", "cellular", "none", "wifi"])
     assert told == ["cellular", "wifi"]
+
+
+PAUSES: dict[str, tuple[dict[str, bool], str | None]] = {
+    "all is well": ({}, None),
+    "the person's own wish": ({"user": True}, "user"),
+    "behind another page, the camera runs": ({"hidden": True}, None),
+    "behind another page, or locked": ({"hidden": True, "videoMuted": True, "audioMuted": True}, "background"),
+    "the page is frozen or left": ({"leaving": True}, "background"),
+    "a phone call": ({"audioMuted": True}, "phone_call"),
+    "a phone call behind which the page is": ({"hidden": True, "audioMuted": True}, "phone_call"),
+    "a phone call while the camera is paused": ({"user": True, "audioMuted": True}, "phone_call"),
+}
+
+# Sends these messages to a receiver; gives what it said, and what it answered.
+RECEIVED = """async (messages) => {
+  const { PhotoReceiver } = await import("/static/lib/photo_channel.js");
+  const answers = [];
+  const channel = Object.assign(new EventTarget(), { readyState: "open", send: (data) => answers.push(data) });
+  const receiver = new PhotoReceiver();
+  const heard = [];
+  for (const type of ["begun", "photo", "cancelled", "broken"]) receiver.on(type, () => heard.push(type));
+  receiver.attach(channel);
+  for (const message of messages) {
+    const data = typeof message === "string" ? message : new Uint8Array(message).buffer;
+    channel.dispatchEvent(new MessageEvent("message", { data }));
+  }
+  const over = () => ["photo", "cancelled", "broken"].includes(heard.at(-1));
+  for (let i = 0; i < 50 && !over(); i += 1) await new Promise((resolve) => setTimeout(resolve, 20));
+  return [heard, answers];
+}"""
+ABC = hashlib.sha256(b"abc").hexdigest()
+
+
+def header(**changes: Any) -> str:
+    return json.dumps({"id": "p", "mime": "image/jpeg", "bytes": 3, "sha256": ABC, **changes})
+
+
+RECEPTIONS: dict[str, tuple[list[Any], list[str], list[str]]] = {
+    "whole": ([header(), [97], [98, 99], "done"], ["begun", "photo"], []),
+    "another picture": ([header(), [97], [98, 98], "done"], ["begun", "broken"], []),
+    "too short": ([header(), [97], "done"], ["begun", "broken"], []),
+    "too long": ([header(), [97, 98], [99, 100], "done"], ["begun", "broken"], ["cancel"]),
+    "more than there may be": ([header(bytes=20 * 1024 * 1024 + 1)], ["broken"], ["cancel"]),
+    "no picture": ([header(mime="image/svg+xml")], ["broken"], ["cancel"]),
+    "cancelled there": ([header(), [97], "cancel", [98, 99], "done"], ["begun", "cancelled"], []),
+    "begun again": ([header(), [97], header(), [97], [98, 99], "done"], ["begun", "begun", "photo"], []),
+}
+
+
+class TestInACall:
+    async def test_why_a_side_stands_still(self, page: Page, scripted: ScriptedServer) -> None:
+        await page.goto(f"{scripted.url}/blank")
+        causes = await page.evaluate(
+            """async (cases) => { const { pauseCause } = await import("/static/lib/pauses.js");
+            return cases.map(pauseCause); }""",
+            [case for case, _ in PAUSES.values()],
+        )
+        assert dict(zip(PAUSES, causes, strict=True)) == {name: cause for name, (_, cause) in PAUSES.items()}
+
+    async def test_a_photo_is_taken_whole_or_not_at_all(self, page: Page, scripted: ScriptedServer) -> None:
+        await page.goto(f"{scripted.url}/blank")
+        for name, (messages, heard, answers) in RECEPTIONS.items():
+            assert await page.evaluate(RECEIVED, messages) == [heard, answers], name
 
 
 class TestWords:
