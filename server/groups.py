@@ -47,6 +47,10 @@ class OwnGroup(Protocol):
     @property
     def name(self) -> str: ...
     @property
+    def direct(self) -> bool:
+        """Whether its people connect without a relay."""
+
+    @property
     def open_invites(self) -> int: ...
     @property
     def members(self) -> Sequence[Member]: ...
@@ -59,6 +63,8 @@ class JoinedGroup(Protocol):
     def id(self) -> UUID: ...
     @property
     def name(self) -> str: ...
+    @property
+    def direct(self) -> bool: ...
     @property
     def owner_name(self) -> str | None: ...
     @property
@@ -123,11 +129,11 @@ class Groups(Protocol):
     async def joined(self, person_id: UUID) -> Sequence[JoinedGroup]:
         """Oldest membership first."""
 
-    async def make(self, requester_id: UUID, name: str, *, at_most: int) -> UUID | None:
+    async def make(self, requester_id: UUID, name: str, *, direct: bool, at_most: int) -> UUID | None:
         """None: they have so many already."""
 
-    async def rename(self, requester_id: UUID, group_id: UUID, name: str) -> bool:
-        """False, here and below: no such group of theirs."""
+    async def change(self, requester_id: UUID, group_id: UUID, name: str, *, direct: bool | None) -> bool:
+        """`direct` None: as it is. False, here and below: no such group of theirs."""
 
     async def delete(self, requester_id: UUID, group_id: UUID) -> bool: ...
 

@@ -223,7 +223,10 @@ MemberState = Annotated[
 
 
 class GroupBody(msgspec.Struct, frozen=True, kw_only=True):
+    """`direct`: its people are connected without a relay and learn each other's network address; absent: as it was."""
+
     name: Name
+    direct: bool | UnsetType = UNSET
 
 
 class MemberView(msgspec.Struct, frozen=True, kw_only=True):
@@ -241,6 +244,7 @@ class GroupView(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     name: str
     mine: bool
+    direct: bool
     owner_name: str | None
     member_id: UUID | None
     joined_at: str | None

@@ -65,7 +65,7 @@ def call_view(call: Call, side: Side, ice: IceServers, now: datetime) -> CallVie
         language=call.language,
         ice_servers=answer.servers if answer else [],
         ice_expires_at=timestamp(answer.expires_at) if answer else None,
-        ice_policy=ice.policy,
+        ice_policy="all" if call.direct else ice.policy,
         started_at=timestamp(call.created_at),
     )
 

@@ -129,6 +129,8 @@ class Call:
     picture: Picture | None = None
     """None: none came yet, and perhaps none will, as without a camera."""
     picture_since: datetime | None = None
+    direct: bool = False
+    """Whether the two may learn each other's address, because a group wants it so; else as the deployment has it."""
 
     def end(self, side: Side) -> End:
         return self.requester if side is Side.REQUESTER else self.volunteer

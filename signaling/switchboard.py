@@ -56,6 +56,8 @@ class Route:
     ended: bool
     practice: bool = False
     language: str = ""
+    direct: bool = False
+    """Whether addresses may pass, whatever the deployment says of strangers."""
 
 
 OnEnded = Callable[[Call, datetime], Awaitable[None]]
@@ -210,6 +212,7 @@ class Switchboard:
             ended=call.state is CallState.ENDED,
             practice=call.practice is not None,
             language=call.language,
+            direct=call.direct,
         )
 
     async def relay(self, route: Route, frame: bytes) -> bool:

@@ -26,6 +26,7 @@ class StoredGroup:
 
     id: UUID
     name: str
+    direct: bool
     open_invites: int
     members: Sequence[StoredMember]
 
@@ -36,6 +37,7 @@ class StoredJoinedGroup:
 
     id: UUID
     name: str
+    direct: bool
     owner_name: str | None
     member_id: UUID
     joined_at: datetime
@@ -68,21 +70,24 @@ class PostgresGroups:
             groups = await connection.fetch(_SQL["owned"], requester_id)
             for row in await connection.fetch(_SQL["members_of_owned"], requester_id):
                 members.setdefault(row["group_id"], []).append(member_of(row))
-        return [StoredGroup(row["id"], row["name"], row["open_invites"], members.get(row["id"], [])) for row in groups]
+        return [
+            StoredGroup(row["id"], row["name"], row["direct"], row["open_invites"], members.get(row["id"], []))
+            for row in groups
+        ]
 
     async def joined(self, person_id: UUID) -> list[StoredJoinedGroup]:
         return [StoredJoinedGroup(*row) for row in await self._pool.fetch(_SQL["joined"], person_id, None)]
 
-    async def make(self, requester_id: UUID, name: str, *, at_most: int) -> UUID | None:
+    async def make(self, requester_id: UUID, name: str, *, direct: bool, at_most: int) -> UUID | None:
         async def work(connection: asyncpg.Connection) -> UUID | None:
             await connection.execute(_SQL["lock_person"], requester_id)
-            made: UUID | None = await connection.fetchval(_SQL["make"], requester_id, name, at_most)
+            made: UUID | None = await connection.fetchval(_SQL["make"], requester_id, name, at_most, direct)
             return made
 
         return await retried(self._pool, work)
 
-    async def rename(self, requester_id: UUID, group_id: UUID, name: str) -> bool:
-        return await self._pool.fetchval(_SQL["rename"], group_id, requester_id, name) is not None
+    async def change(self, requester_id: UUID, group_id: UUID, name: str, *, direct: bool | None) -> bool:
+        return await self._pool.fetchval(_SQL["change"], group_id, requester_id, name, direct) is not None
 
     async def delete(self, requester_id: UUID, group_id: UUID) -> bool:
         return await self._pool.fetchval(_SQL["delete"], group_id, requester_id) is not None

@@ -251,6 +251,7 @@ class PostgresRequestBook:
             winner.session_id,
             now,
             now + self._limits.connecting,
+            request.group_id if request.is_private(winner.offered_at) else None,
         )
         return call_id
 

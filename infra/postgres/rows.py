@@ -141,6 +141,7 @@ def call_of(row: asyncpg.Record) -> Call:
         version=row["version"],
         picture=Picture(row["picture"]) if row["picture"] else None,
         picture_since=row["picture_since"],
+        direct=row["direct"],
     )
 
 

@@ -7,6 +7,8 @@ from ipaddress import ip_address
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from msgspec import UNSET
+
 from server.errors import limit_reached, not_found, too_fast
 from server.groups import (
     AGENTS_MAX,
@@ -69,11 +71,11 @@ class GroupsApi:
             Route(
                 "PATCH",
                 one,
-                self.rename,
+                self.change,
                 body=GroupBody,
                 reply=GroupReply,
                 role="requester",
-                summary="Give a group of mine another name",
+                summary="Give a group of mine another name, or let it connect directly",
             ),
             Route("DELETE", one, self.delete, status=204, role="requester", summary="Dissolve a group of mine"),
             Route(
@@ -132,14 +134,16 @@ class GroupsApi:
 
     async def make(self, exchange: Exchange[GroupBody]) -> GroupReply:
         owner_id, name = exchange.caller.user_id, checked_name("name", exchange.body.name)
-        group_id = await self._groups.make(owner_id, name, at_most=GROUPS_MAX)
+        direct = exchange.body.direct is True
+        group_id = await self._groups.make(owner_id, name, direct=direct, at_most=GROUPS_MAX)
         if group_id is None:
             raise limit_reached()
         return await self._own_group(exchange, group_id)
 
-    async def rename(self, exchange: Exchange[GroupBody]) -> GroupReply:
+    async def change(self, exchange: Exchange[GroupBody]) -> GroupReply:
         group_id, name = exchange.uuid("id"), checked_name("name", exchange.body.name)
-        if not await self._groups.rename(exchange.caller.user_id, group_id, name):
+        direct = None if exchange.body.direct is UNSET else exchange.body.direct
+        if not await self._groups.change(exchange.caller.user_id, group_id, name, direct=direct):
             raise not_found()
         return await self._own_group(exchange, group_id)
 
@@ -248,6 +252,7 @@ def own_group_view(group: OwnGroup) -> GroupView:
         id=group.id,
         name=group.name,
         mine=True,
+        direct=group.direct,
         owner_name=None,
         member_id=None,
         joined_at=None,
@@ -261,6 +266,7 @@ def joined_group_view(group: JoinedGroup) -> GroupView:
         id=group.id,
         name=group.name,
         mine=False,
+        direct=group.direct,
         owner_name=group.owner_name,
         member_id=group.member_id,
         joined_at=timestamp(group.joined_at),

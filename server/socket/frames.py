@@ -230,10 +230,13 @@ class Frames:
                 out = encode(relayed(data=data, id=frame.id, call=frame.call, attempt=frame.attempt))
                 await _handed_over(switchboard.relay(route, out))
 
+    def _relays_of(self, route: Route) -> RelayNets | None:
+        return None if route.direct else self._relays
+
     async def _relay_description(self, route: Route, frame: wire.DescriptionFrame, now: float) -> None:
         data, has_candidates = frame.data, True
-        if self._relays is not None:
-            filtered = relayed_only(data.sdp, self._relays)
+        if (relays := self._relays_of(route)) is not None:
+            filtered = relayed_only(data.sdp, relays)
             if filtered.complete and not filtered.relays:
                 raise CallRefused(Refused.NO_RELAY)
             data, has_candidates = msgspec.structs.replace(data, sdp=filtered.sdp), filtered.relays > 0
@@ -243,15 +246,15 @@ class Frames:
 
     async def _relay_candidate(self, route: Route, frame: wire.CandidateFrame, now: float) -> None:
         """One that may not pass is acknowledged and goes no further: its sender has done nothing wrong."""
-        data = frame.data
+        data, relays = frame.data, self._relays_of(route)
         ufrag = ufrag_of_candidate(data.candidate, data.username_fragment)
-        if data.candidate and self._relays is not None:
-            passed = relay_candidate(data.candidate, self._relays)
+        if data.candidate and relays is not None:
+            passed = relay_candidate(data.candidate, relays)
             if passed is None:
                 return
             data = msgspec.structs.replace(data, candidate=passed)
         out = encode(wire.RelayedCandidateFrame(data=data, id=frame.id, call=frame.call, attempt=frame.attempt))
-        if data.candidate or self._relays is None:
+        if data.candidate or relays is None:
             await self._desk.switchboard.relay_candidate(route, ufrag, out, now)
         else:
             await self._desk.switchboard.end_of_candidates(route, ufrag, out)

@@ -129,7 +129,8 @@ class Lifecycle:
         )
         losers = f"ARRAY(SELECT person(:client_id, v) FROM generate_series(2, {self._offers}) v)"
         insert_call = filled(
-            REQUESTS["insert_call"], REQUEST, "1", "'video'", "'en'", REQUESTER, REQUESTER, WINNER, WINNER, NOW, SOON
+            REQUESTS["insert_call"],
+            *(REQUEST, "1", "'video'", "'en'", REQUESTER, REQUESTER, WINNER, WINNER, NOW, SOON, "NULL"),
         )
         before = ended(
             *self._case,

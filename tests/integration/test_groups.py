@@ -95,7 +95,7 @@ class TestGroups:
         made = answer.body["group"]
         assert made == {
             **{"id": made["id"], "name": "Family", "mine": True, "members": [], "open_invites": 0},
-            **{"owner_name": None, "member_id": None, "joined_at": None},
+            **{"owner_name": None, "member_id": None, "joined_at": None, "direct": False},
         }
         assert await town.groups(owner) == [made]
         path = f"/v1/groups/{made['id']}"
@@ -104,6 +104,21 @@ class TestGroups:
         assert (await town.call("DELETE", path, owner)).status == 204
         assert await town.groups(owner) == []
         assert (await town.call("DELETE", path, owner)).status == 404
+
+    async def test_connect_directly_only_if_their_owner_says_so_and_members_see_it(self, town: Town) -> None:
+        owner = await town.requester()
+        group = await town.group(owner)
+        member, _ = await town.member(owner, group)
+        path = f"/v1/groups/{group}"
+        for body, direct in (
+            ({"name": "Family", "direct": True}, True),
+            ({"name": "Friends"}, True),
+            ({"name": "Friends", "direct": False}, False),
+        ):
+            assert (await town.call("PATCH", path, owner, body)).body["group"]["direct"] is direct
+            assert [each["direct"] for each in await town.groups(member)] == [direct]
+        made = await town.call("POST", "/v1/groups", owner, {"name": "Near", "direct": True})
+        assert made.body["group"]["direct"] is True
 
     async def test_of_somebody_else_are_not_there(self, town: Town) -> None:
         group = await town.group(await town.requester())
@@ -209,6 +224,7 @@ class TestAccepting:
         assert joined == {
             **{"id": group, "name": "Family", "mine": False, "owner_name": "Rosa R.", "members": None},
             **{"member_id": joined["member_id"], "joined_at": joined["joined_at"], "open_invites": None},
+            **{"direct": False},
         }
         assert await town.groups(volunteer) == [joined]
         assert await town.members(owner) == [

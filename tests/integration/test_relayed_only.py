@@ -83,3 +83,26 @@ async def test_a_description_that_is_complete_without_a_relay_is_refused(outside
         sdp = OFFER.read_bytes().decode() + "a=end-of-candidates\r\n"
         data = {"type": "offer", "sdp": sdp, "negotiation": 1}
         assert (await frame_refused(pair.requester, "description", data, call=pair.call)).code == "no_relay"
+
+
+async def test_only_whoever_is_asked_as_a_member_of_a_direct_group_learns_addresses(
+    outside: Outside,
+) -> None:
+    async with Scene.of(outside) as scene:
+        volunteer, requester = await scene.volunteer(), await scene.requester()
+        call = requester.account.call
+        group = (await call("POST", "/v1/groups", {"name": "Family", "direct": True}))["group"]
+        code = (await call("POST", f"/v1/groups/{group['id']}/invites"))["code"]
+        await volunteer.account.call("POST", f"/v1/invites/{code}/accept", {})
+        for wishes, policy in (({"group_id": group["id"], "then_public_after_s": None}, "all"), ({}, "relay")):
+            await requester.request_help(**wishes)
+            answered = await volunteer.accept(await volunteer.next_offer())
+            await requester.until(lambda state: state.live_call is not None)
+            assert requester.state.call is not None
+            assert answered["ice_policy"] == requester.state.call["ice_policy"] == policy
+            data = {"type": "offer", "sdp": OFFER.read_bytes().decode(), "negotiation": 1}
+            await requester.send("description", data, call=answered)
+            told = (await volunteer.next("description"))["data"]["sdp"]
+            assert ("192.0.2.2" in told) is (policy == "all")
+            await requester.end_call(answered, "done")
+            await volunteer.until(lambda state: state.live_call is None)

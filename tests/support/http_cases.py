@@ -153,6 +153,7 @@ DECLINE = [*EPOCH, *choice("reason")]
 ATTEMPT = [*required("attempt"), *integer("attempt", 1, 2**31 - 1)]
 END = [*required("reason"), *choice("reason", "cancelled", "lost", "ended_by_admin")]
 NAME = [*required("name"), *text("name", " ", "x" * 81)]
+GROUP = [*NAME, *flag("direct")]
 DESK = [
     *NAME,
     *required("languages"), *LANGUAGES, *wrongs("languages", None, []),
@@ -245,8 +246,8 @@ CASES: dict[str, Case] = {
     "POST /v1/calls/practice": Case(no_store=True),
     "DELETE /v1/calls/practice": Case(),
     "GET /v1/groups": Case(),
-    "POST /v1/groups": Case("requester", body={"name": "Quokka"}, wrong=NAME),
-    "PATCH /v1/groups/{id}": Case("requester", "/v1/groups/{group}", {"name": "Quokka"}, NAME, others=IDS),
+    "POST /v1/groups": Case("requester", body={"name": "Quokka"}, wrong=GROUP),
+    "PATCH /v1/groups/{id}": Case("requester", "/v1/groups/{group}", {"name": "Quokka"}, GROUP, others=IDS),
     "DELETE /v1/groups/{id}": Case("requester", "/v1/groups/{group}", others=IDS),
     "POST /v1/groups/{id}/invites": Case("requester", "/v1/groups/{group}/invites", others=IDS),
     "DELETE /v1/groups/{id}/invites": Case("requester", "/v1/groups/{group}/invites", others=IDS),

@@ -8,7 +8,7 @@ SELECT EXISTS (SELECT FROM groups WHERE id = $1 AND owner_id = $2);
 SELECT weekly, time_zone FROM desks WHERE id = $1 AND retired_at IS NULL;
 
 -- name: owned
-SELECT g.id, g.name, (SELECT count(*) FROM invites i WHERE i.group_id = g.id
+SELECT g.id, g.name, g.direct, (SELECT count(*) FROM invites i WHERE i.group_id = g.id
                       AND i.accepted_by IS NULL AND i.expires_at > eyeline_now()) AS open_invites
 FROM groups g WHERE g.owner_id = $1 ORDER BY g.created_at, g.id;
 
@@ -19,7 +19,7 @@ WHERE g.owner_id = $1 ORDER BY m.joined_at, m.id;
 
 -- name: joined
 -- All groups of a person, or that one.
-SELECT g.id, g.name, o.display_name AS owner_name, m.id AS member_id, m.joined_at
+SELECT g.id, g.name, g.direct, o.display_name AS owner_name, m.id AS member_id, m.joined_at
 FROM memberships m JOIN groups g ON g.id = m.group_id JOIN users o ON o.id = g.owner_id
 WHERE m.user_id = $1 AND ($2::uuid IS NULL OR g.id = $2) ORDER BY m.joined_at, m.id;
 
@@ -27,12 +27,12 @@ WHERE m.user_id = $1 AND ($2::uuid IS NULL OR g.id = $2) ORDER BY m.joined_at, m
 SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE;
 
 -- name: make
-INSERT INTO groups (owner_id, name)
-SELECT $1, $2 WHERE (SELECT count(*) FROM groups WHERE owner_id = $1) < $3
+INSERT INTO groups (owner_id, name, direct)
+SELECT $1, $2, $4 WHERE (SELECT count(*) FROM groups WHERE owner_id = $1) < $3
 RETURNING id;
 
--- name: rename
-UPDATE groups SET name = $3 WHERE id = $1 AND owner_id = $2 RETURNING id;
+-- name: change
+UPDATE groups SET name = $3, direct = coalesce($4, direct) WHERE id = $1 AND owner_id = $2 RETURNING id;
 
 -- name: delete
 DELETE FROM groups WHERE id = $1 AND owner_id = $2 RETURNING id;

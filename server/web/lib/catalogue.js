@@ -332,6 +332,10 @@ const en = {
   make_group: "Make a group",
   group_made: "The group “{name}” is made. Invite somebody to it.",
   group_empty: "Nobody is in it yet.",
+  direct_switch: "Connect directly in this group",
+  direct_hint: "Often quicker. But you and whoever helps you from this group can learn each other's network address, and from it roughly where you are.",
+  direct_on: "{name}: you are connected directly from now on.",
+  direct_off: "{name}: you are no longer connected directly.",
   group_dissolved: "The group “{name}” is dissolved.",
   dissolve: "Dissolve",
   dissolve_group: "Dissolve {name}",
@@ -373,6 +377,7 @@ const en = {
   leave_named: "Leave {name}",
   left_group: "You are no longer in “{name}”.",
   group_of: "{name}, of {owner}",
+  group_direct: "connects directly: you can learn each other's network address",
   desk_named: "{name} (a desk)",
 
   // Admin
@@ -745,6 +750,10 @@ const da = {
   make_group: "Opret gruppe",
   group_made: "Gruppen “{name}” er oprettet. Inviter nogen til den.",
   group_empty: "Der er ingen i den endnu.",
+  direct_switch: "Forbind direkte i denne gruppe",
+  direct_hint: "Ofte hurtigere. Men du og den, der hjælper dig fra gruppen, kan se hinandens netværksadresse og dermed omtrent, hvor I er.",
+  direct_on: "{name}: I bliver forbundet direkte fra nu af.",
+  direct_off: "{name}: I bliver ikke længere forbundet direkte.",
   group_dissolved: "Gruppen “{name}” er opløst.",
   dissolve: "Opløs",
   dissolve_group: "Opløs {name}",
@@ -785,6 +794,7 @@ const da = {
   leave_named: "Forlad {name}",
   left_group: "Du er ikke længere med i “{name}”.",
   group_of: "{name}, fra {owner}",
+  group_direct: "forbinder direkte: I kan se hinandens netværksadresse",
   desk_named: "{name} (en organisation)",
 
   admin_page: "Tal lige nu",

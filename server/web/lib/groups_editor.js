@@ -40,6 +40,7 @@ export class GroupsEditor {
     shown.append(
       element("h4", { text: name, tabindex: "-1" }),
       members.length ? people : element("p", { text: say("group_empty"), kind: "hint" }),
+      this.#direct(group),
       ...this.#invite(group),
       element(
         "div",
@@ -57,6 +58,16 @@ export class GroupsEditor {
     const label = say("remove_from_group", { member: name, name: group.name });
     const remove = button(say("remove"), () => this.#remove(group, member, name), { label, kind: "quiet" });
     return element("li", {}, element("span", { text: `${name}${asked}` }), remove);
+  }
+
+  /** Whether addresses may be known among these people; a line says what that means. */
+  #direct(group) {
+    const hint = `direct-${group.id}`;
+    const box = element("input", { type: "checkbox", "aria-describedby": hint });
+    box.checked = group.direct === true;
+    box.addEventListener("change", () => this.#setDirect(group, box.checked));
+    const label = element("label", { kind: "check" }, box, element("span", { text: say("direct_switch") }));
+    return element("div", {}, label, element("p", { id: hint, kind: "hint", text: say("direct_hint") }));
   }
 
   #invite(group) {
@@ -110,6 +121,15 @@ export class GroupsEditor {
       this.#page.speak(say("invite_made", { code: spelled(invite.code) }));
       this.#focus(group.id, "h5");
     });
+  }
+
+  async #setDirect(group, direct) {
+    await this.#try(async () => {
+      await this.#trusted.setDirect(group, direct);
+      this.#say(say(direct ? "direct_on" : "direct_off", { name: group.name }));
+      this.#focus(group.id, "input[type=checkbox]");
+    });
+    this.#show(); // as it is now, also when it could not be changed
   }
 
   async #withdraw(group) {

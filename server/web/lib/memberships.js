@@ -101,8 +101,9 @@ export class Memberships {
   }
 }
 
-function groupWords({ name, owner_name: owner }) {
-  return owner ? say("group_of", { name, owner }) : name;
+function groupWords({ name, owner_name: owner, direct }) {
+  const named = owner ? say("group_of", { name, owner }) : name;
+  return direct ? `${named} (${say("group_direct")})` : named;
 }
 
 function whyNotJoined(error) {

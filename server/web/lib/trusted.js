@@ -36,6 +36,12 @@ export class Trusted extends Emitter {
     await this.load();
   }
 
+  /** Whether the group's people connect without a relay. */
+  async setDirect(group, direct) {
+    await this.#api.patch(`/v1/groups/${group.id}`, { name: group.name, direct });
+    await this.load();
+  }
+
   async dissolve(group) {
     await this.#api.call("DELETE", `/v1/groups/${group.id}`);
     await this.load();
