@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -166,6 +167,23 @@ class TestPeopleITrust:
         await page.get_by_role("button", name="Make void: open invites to Family").click()
         await speaks(page, "Open invites are void now.")
         await expect(page.locator("#groups")).not_to_contain_text("invites are open")
+
+    async def test_a_group_may_be_connected_directly(self, page: Page, scripted: ScriptedServer) -> None:
+        groups = [group(direct=False)]
+        await arrive(page, scripted, "requester?as=anna", groups, [])
+
+        def changed(call: Any) -> tuple[int, Json]:
+            groups[0] = {**groups[0], **call.body}
+            return 200, {"group": groups[0]}
+
+        scripted.answers["PATCH", f"/v1/groups/{GROUP}"] = changed
+        box = page.get_by_label("Connect directly in this group")
+        await expect(box).to_have_accessible_description(re.compile("network address"))
+        await box.check()
+        await speaks(page, "Family: you are connected directly from now on.")
+        await expect(box).to_be_focused()
+        await check_accessibility(page)
+        assert groups[0]["direct"] is True
 
     async def test_somebody_is_removed(self, page: Page, scripted: ScriptedServer) -> None:
         groups = [group(member("Vera"), {**member(None, "unavailable"), "member_id": DESK})]

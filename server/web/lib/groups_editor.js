@@ -65,7 +65,7 @@ export class GroupsEditor {
     const hint = `direct-${group.id}`;
     const box = element("input", { type: "checkbox", "aria-describedby": hint });
     box.checked = group.direct === true;
-    box.addEventListener("change", () => this.#setDirect(group, box.checked));
+    box.addEventListener("change", () => this.#setDirect(group, box));
     const label = element("label", { kind: "check" }, box, element("span", { text: say("direct_switch") }));
     return element("div", {}, label, element("p", { id: hint, kind: "hint", text: say("direct_hint") }));
   }
@@ -123,13 +123,14 @@ export class GroupsEditor {
     });
   }
 
-  async #setDirect(group, direct) {
+  async #setDirect(group, box) {
+    const direct = box.checked;
     await this.#try(async () => {
       await this.#trusted.setDirect(group, direct);
       this.#say(say(direct ? "direct_on" : "direct_off", { name: group.name }));
       this.#focus(group.id, "input[type=checkbox]");
     });
-    this.#show(); // as it is now, also when it could not be changed
+    box.checked = group.direct === true; // of a list that was drawn anew this one is gone
   }
 
   async #withdraw(group) {
