@@ -7,12 +7,14 @@ import { show } from "./page.js";
 import { opened, ChannelLost, sendPhoto } from "./photo_channel.js";
 import { takePhoto } from "./photo_capture.js";
 import { ProgressBar } from "./progress_bar.js";
-import { say } from "./words.js";
+import { Reader } from "./speech.js";
+import { locale, say } from "./words.js";
 
 export class PhotoGiver {
   #page;
   #media;
   #bar;
+  #reader = new Reader();
   #call = null;
   #channel = null;
   #channelCame = () => {};
@@ -52,7 +54,10 @@ export class PhotoGiver {
       return;
     }
     this.#ask(wanted);
-    if (wanted) this.#page.sounds.play("message");
+    if (wanted) {
+      this.#page.sounds.play("message");
+      this.#reader.read(say("photo_question"), locale); // for who has no screen reader, and has it switched on
+    }
     this.#page.speak(say(wanted ? "photo_question" : "photo_withdrawn"), { urgent: wanted });
   }
 
