@@ -48,7 +48,7 @@ class OwnGroup(Protocol):
     def name(self) -> str: ...
     @property
     def direct(self) -> bool:
-        """Whether its people connect without a relay."""
+        """Whether people who join it now are connected without a relay."""
 
     @property
     def open_invites(self) -> int: ...
@@ -64,7 +64,9 @@ class JoinedGroup(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def direct(self) -> bool: ...
+    def direct(self) -> bool:
+        """Whether this member is connected without a relay: who joined before it was so is not."""
+
     @property
     def owner_name(self) -> str | None: ...
     @property

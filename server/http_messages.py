@@ -223,7 +223,7 @@ MemberState = Annotated[
 
 
 class GroupBody(msgspec.Struct, frozen=True, kw_only=True):
-    """`direct`: its people are connected without a relay and learn each other's network address; absent: as it was."""
+    """`direct`: who joins from now on connects without a relay, and both learn an address. Absent: as it was."""
 
     name: Name
     direct: bool | UnsetType = UNSET
@@ -239,7 +239,10 @@ class MemberView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GroupView(msgspec.Struct, frozen=True, kw_only=True):
-    """A group I made (`mine`: with its members and how many invites are open), or one I am in (my own membership)."""
+    """A group I made (`mine`: with its members and how many invites are open), or one I am in (my own membership).
+
+    `direct`: in a group I made, for those who join now; in one I am in, for me: who joined before stays relayed.
+    """
 
     id: UUID
     name: str

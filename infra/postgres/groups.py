@@ -87,7 +87,13 @@ class PostgresGroups:
         return await retried(self._pool, work)
 
     async def change(self, requester_id: UUID, group_id: UUID, name: str, *, direct: bool | None) -> bool:
-        return await self._pool.fetchval(_SQL["change"], group_id, requester_id, name, direct) is not None
+        async def work(connection: asyncpg.Connection) -> bool:
+            if await connection.fetchval(_SQL["lock_own_group"], group_id, requester_id) is None:
+                return False
+            await connection.execute(_SQL["change"], group_id, name, direct)
+            return True
+
+        return await retried(self._pool, work)
 
     async def delete(self, requester_id: UUID, group_id: UUID) -> bool:
         return await self._pool.fetchval(_SQL["delete"], group_id, requester_id) is not None

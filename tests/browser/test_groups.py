@@ -180,7 +180,7 @@ class TestPeopleITrust:
         box = page.get_by_label("Connect directly in this group")
         await expect(box).to_have_accessible_description(re.compile("network address"))
         await box.check()
-        await speaks(page, "Family: you are connected directly from now on.")
+        await speaks(page, "Family: whoever joins from now on is connected to you directly.")
         await expect(box).to_be_focused()
         await check_accessibility(page)
         assert groups[0]["direct"] is True

@@ -105,7 +105,7 @@ class TestGroups:
         assert await town.groups(owner) == []
         assert (await town.call("DELETE", path, owner)).status == 404
 
-    async def test_connect_directly_only_if_their_owner_says_so_and_members_see_it(self, town: Town) -> None:
+    async def test_connect_directly_who_joined_since_their_owner_said_so_and_members_see_it(self, town: Town) -> None:
         owner = await town.requester()
         group = await town.group(owner)
         member, _ = await town.member(owner, group)
@@ -116,7 +116,9 @@ class TestGroups:
             ({"name": "Friends", "direct": False}, False),
         ):
             assert (await town.call("PATCH", path, owner, body)).body["group"]["direct"] is direct
-            assert [each["direct"] for each in await town.groups(member)] == [direct]
+            newcomer, _ = await town.member(owner, group, str(len(body)) + body["name"])
+            assert [each["direct"] for each in await town.groups(newcomer)] == [direct]
+            assert [each["direct"] for each in await town.groups(member)] == [False]
         made = await town.call("POST", "/v1/groups", owner, {"name": "Near", "direct": True})
         assert made.body["group"]["direct"] is True
 

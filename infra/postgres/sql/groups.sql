@@ -18,8 +18,9 @@ FROM groups g JOIN memberships m ON m.group_id = g.id JOIN users u ON u.id = m.u
 WHERE g.owner_id = $1 ORDER BY m.joined_at, m.id;
 
 -- name: joined
--- All groups of a person, or that one.
-SELECT g.id, g.name, g.direct, o.display_name AS owner_name, m.id AS member_id, m.joined_at
+-- All groups of a person, or that one. Direct for this member: who joined before it was so stays relayed.
+SELECT g.id, g.name, g.direct AND coalesce(m.joined_at >= g.direct_since, false) AS direct,
+       o.display_name AS owner_name, m.id AS member_id, m.joined_at
 FROM memberships m JOIN groups g ON g.id = m.group_id JOIN users o ON o.id = g.owner_id
 WHERE m.user_id = $1 AND ($2::uuid IS NULL OR g.id = $2) ORDER BY m.joined_at, m.id;
 
@@ -27,12 +28,16 @@ WHERE m.user_id = $1 AND ($2::uuid IS NULL OR g.id = $2) ORDER BY m.joined_at, m
 SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE;
 
 -- name: make
-INSERT INTO groups (owner_id, name, direct)
-SELECT $1, $2, $4 WHERE (SELECT count(*) FROM groups WHERE owner_id = $1) < $3
+INSERT INTO groups (owner_id, name, direct, direct_since)
+SELECT $1, $2, $4, CASE WHEN $4 THEN eyeline_now() END WHERE (SELECT count(*) FROM groups WHERE owner_id = $1) < $3
 RETURNING id;
 
 -- name: change
-UPDATE groups SET name = $3, direct = coalesce($4, direct) WHERE id = $1 AND owner_id = $2 RETURNING id;
+-- Under the group's lock, as joining is: so `direct_since` is later than anybody's who joined before.
+UPDATE groups
+SET name = $2, direct = coalesce($3, direct),
+    direct_since = CASE WHEN coalesce($3, direct) THEN coalesce(CASE WHEN direct THEN direct_since END, eyeline_now()) END
+WHERE id = $1;
 
 -- name: delete
 DELETE FROM groups WHERE id = $1 AND owner_id = $2 RETURNING id;

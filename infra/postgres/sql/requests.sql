@@ -92,11 +92,12 @@ FROM unnest($1::uuid[], $2::timestamptz[], $3::integer[], $4::timestamptz[]) AS 
 WHERE u.id = r.id
 
 -- name: insert_call
--- $11: the group as whose member the volunteer was asked, and not as anybody.
+-- $11: the group as whose member the volunteer was asked, and not as anybody. Who joined before it was direct stays relayed.
 INSERT INTO calls (request_id, epoch, mode, language, requester_id, requester_session, volunteer_id, volunteer_session,
                    created_at, connect_by, direct)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
-        EXISTS (SELECT FROM groups g JOIN memberships m ON m.group_id = g.id WHERE g.id = $11 AND g.direct AND m.user_id = $7))
+        EXISTS (SELECT FROM groups g JOIN memberships m ON m.group_id = g.id
+                WHERE g.id = $11 AND g.direct AND m.user_id = $7 AND m.joined_at >= g.direct_since))
 RETURNING id
 
 -- name: hours
