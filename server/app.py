@@ -58,7 +58,6 @@ from infra.valkey.negotiations import ValkeyNegotiations
 from infra.valkey.push_budget import ValkeyPushBudget
 from matching.chances import Chances
 from matching.help_desk import HelpDesk
-from matching.languages import PROBE_LANGUAGE
 from matching.pace import Pace
 from matching.ports import IndexUnavailable
 from matching.waking import Pusher
@@ -168,7 +167,7 @@ async def _open_providers(settings: Settings) -> AsyncIterator[Mapping[str, Sign
     """The sign-in providers that are switched on, by the contract's name."""
     providers: dict[str, SignIn] = {"dev": DevSignIn()} if settings.dev_sign_in else {}
     if settings.probe_secret is not None:
-        providers["probe"] = ProbeSignIn(settings.probe_secret, PROBE_LANGUAGE)
+        providers["probe"] = ProbeSignIn(settings.probe_secret)
     async with AsyncExitStack() as stack:
         if settings.firebase_sign_in and settings.firebase_project is not None:
             from infra.firebase.sign_in import FirebaseSignIn

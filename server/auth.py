@@ -14,6 +14,7 @@ from uuid import UUID
 
 import jwt
 
+from matching.languages import PROBE_LANGUAGE
 from server.accounts import ADMIN_ROLES, Account, Accounts, AdminRole, LiveSession, Role, Status
 
 ALGORITHM = "HS256"
@@ -22,6 +23,8 @@ AUDIENCE = "eyeline"
 REFRESH_TOKEN_BYTES = 32
 TOKEN_CHARS_MAX = 8 * 1024
 DEV_NAME_CHARS_MAX = 80
+PROBE_TOKEN_S = 60
+"""How old a probe's token may be, and how far ahead its clock."""
 
 
 class Unauthorized(Exception):
@@ -54,6 +57,11 @@ class Caller:
     time_zone: str
     display_name: str | None
     token_expires_at: datetime
+
+    @property
+    def is_probe(self) -> bool:
+        """Nobody else speaks their language. They stay among themselves."""
+        return self.languages == (PROBE_LANGUAGE,)
 
     def may(self, role: AdminRole) -> bool:
         """Whether an admin role of theirs covers `role`: an owner may what a moderator may, and so on."""
@@ -89,18 +97,22 @@ class DevSignIn:
 
 
 class ProbeSignIn:
-    """`<name>.<its HMAC-SHA256>` by a secret of ours: people of `eyeline probe`, who meet one another only."""
+    """`<name>.<Unix time>.<HMAC-SHA256 of what is before>` by a secret of ours, good for a minute: people of
+    `eyeline probe`, who meet one another only."""
 
-    def __init__(self, secret: str, language: str) -> None:
+    def __init__(self, secret: str, *, clock: Callable[[], float] = time.time) -> None:
         self._secret = secret
-        self._language = language
+        self._clock = clock
 
     async def identify(self, token: str) -> Identity:
-        name, _, proof = token.partition(".")
-        expected = hmac.new(self._secret.encode(), name.encode(), hashlib.sha256).hexdigest()
+        signed, _, proof = token.rpartition(".")
+        expected = hmac.new(self._secret.encode(), signed.encode(), hashlib.sha256).hexdigest()
         if not hmac.compare_digest(proof.encode(), expected.encode()):
             raise Unauthorized
-        return Identity("probe", name, languages=(self._language,))
+        name, _, signed_at = signed.rpartition(".")
+        if not signed_at.isdecimal() or abs(self._clock() - int(signed_at)) > PROBE_TOKEN_S:
+            raise Unauthorized
+        return Identity("probe", name, languages=(PROBE_LANGUAGE,))
 
 
 class FirebaseUids(Protocol):

@@ -79,6 +79,11 @@ def not_allowed() -> ApiError:
     return ApiError(403, "not_allowed", "this needs an admin role you do not have")
 
 
+def not_for_probes() -> ApiError:
+    """403 as well: what would bring a probe together with people."""
+    return ApiError(403, "not_allowed", "a probe may not do this")
+
+
 def limit_reached() -> ApiError:
     """409: there are as many of these as there may be."""
     return ApiError(409, "limit_reached", "there are as many of these as there may be")

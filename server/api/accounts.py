@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from server.accounts import Accounts
 from server.api.sessions import user_view
-from server.errors import ApiError, invalid_body, not_found, suspended
+from server.errors import ApiError, invalid_body, not_for_probes, not_found, suspended
 from server.http_messages import (
     DEVICE_CHARS_MAX,
     Availability,
@@ -50,7 +50,7 @@ class AccountsApi:
                 self.change_me,
                 body=MeChange,
                 reply=UserView,
-                errors=("role_set",),
+                errors=("role_set", "not_allowed"),
                 summary="Change some of it; `role` is set once",
             ),
             Route(
@@ -94,6 +94,8 @@ class AccountsApi:
 
     async def change_me(self, exchange: Exchange[MeChange]) -> UserView:
         user_id, changes = exchange.caller.user_id, _checked(exchange.body)
+        if "languages" in changes and exchange.caller.is_probe:
+            raise not_for_probes()
         account = await self._accounts.change(user_id, changes)
         if account is None:
             raise ApiError(409, "role_set", "the role was set before and stays as it is")

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from msgspec import UNSET
 
-from server.errors import limit_reached, not_found, too_fast
+from server.errors import limit_reached, not_for_probes, not_found, too_fast
 from server.groups import (
     AGENTS_MAX,
     GROUPS_MAX,
@@ -110,7 +110,7 @@ class GroupsApi:
                 self.accept,
                 reply=AcceptedReply,
                 role="volunteer",
-                errors=("limit_reached",),
+                errors=("limit_reached", "not_allowed"),
                 summary="Join the group or desk of an invite",
             ),
             Route("GET", "/v1/desks", self.desks, reply=DesksReply, summary="Specialised help of organisations"),
@@ -180,6 +180,8 @@ class GroupsApi:
     # -- the volunteer ------------------------------------------------------------------------------------------------
 
     async def accept(self, exchange: Exchange[None]) -> AcceptedReply:
+        if exchange.caller.is_probe:
+            raise not_for_probes()
         code = normal_code(exchange.path["code"])
         if code is None:
             raise not_found()

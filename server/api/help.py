@@ -18,7 +18,7 @@ from matching.languages import index_languages, normal_tag
 from matching.ports import IdempotencyMismatch, NewRequest, NotFound, Practising, RequestOpen
 from server.auth import Caller
 from server.desk import AcceptRefused, Desk
-from server.errors import ApiError, invalid_body, not_found
+from server.errors import ApiError, invalid_body, not_for_probes, not_found
 from server.http_messages import AcceptBody, CallReply, DeclineBody, OffersReply, RequestBody, RequestReply
 from server.presenting import offer_view, request_view
 from server.routing import Exchange, Reply, Route
@@ -75,7 +75,14 @@ class HelpApi:
                 reply=RequestReply,
                 status=201,
                 role="requester",
-                errors=("idempotency_mismatch", "request_open", "already_in_call", "desk_closed", "not_found"),
+                errors=(
+                    "idempotency_mismatch",
+                    "request_open",
+                    "already_in_call",
+                    "desk_closed",
+                    "not_found",
+                    "not_allowed",
+                ),
                 summary="Ask for help",
                 headers=("Idempotency-Key",),
                 also=(200,),
@@ -142,7 +149,10 @@ class HelpApi:
     # -- the requester ------------------------------------------------------------------------------------------------
 
     async def open(self, exchange: Exchange[RequestBody]) -> Reply:
-        new = _new_request(exchange.caller, exchange.body, _key(exchange))
+        body = exchange.body
+        if exchange.caller.is_probe and (body.languages is not None or body.group_id or body.desk_id):
+            raise not_for_probes()
+        new = _new_request(exchange.caller, body, _key(exchange))
         try:
             # A wish told of twice is the same, though its desk has closed since.
             opened = await self._help_desk.opened_before(new)

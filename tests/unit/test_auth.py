@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -9,7 +11,16 @@ import jwt
 import pytest
 
 from infra.postgres.accounts import Verdict, judge
-from server.auth import AccessTokens, Caller, DevSignIn, Forged, Unauthorized, new_refresh_token, refresh_hash
+from server.auth import (
+    AccessTokens,
+    Caller,
+    DevSignIn,
+    Forged,
+    ProbeSignIn,
+    Unauthorized,
+    new_refresh_token,
+    refresh_hash,
+)
 
 SECRET = "a secret for tests of thirty-two characters"
 USER = UUID("0190f5e8-0000-7000-8000-000000000001")
@@ -103,6 +114,26 @@ class TestDevSignIn:
     async def test_but_not_what_is_no_name(self, name: str) -> None:
         with pytest.raises(Unauthorized):
             await DevSignIn().identify(name)
+
+
+class TestProbeSignIn:
+    def token(self, signed: str) -> str:
+        return f"{signed}.{hmac.new(SECRET.encode(), signed.encode(), hashlib.sha256).hexdigest()}"
+
+    @pytest.mark.parametrize("age_s", [-60, 0, 60])
+    async def test_a_fresh_token_is_good(self, age_s: int) -> None:
+        probes = ProbeSignIn(SECRET, clock=lambda: NOW // 1)
+        identity = await probes.identify(self.token(f"a.b.{int(NOW) - age_s}"))
+        assert (identity.provider, identity.subject, identity.languages) == ("probe", "a.b", ("qaa",))
+
+    @pytest.mark.parametrize("signed", [f"a.{int(NOW) - 61}", f"a.{int(NOW) + 62}", "a", "a.", "a.x", "", f"a.-{NOW}"])
+    async def test_no_other_is(self, signed: str) -> None:
+        with pytest.raises(Unauthorized):
+            await ProbeSignIn(SECRET, clock=lambda: NOW).identify(self.token(signed))
+
+    async def test_nor_one_by_another_secret(self) -> None:
+        with pytest.raises(Unauthorized):
+            await ProbeSignIn(SECRET[::-1], clock=lambda: NOW).identify(self.token(f"a.{int(NOW)}"))
 
 
 @pytest.mark.parametrize(
