@@ -3,6 +3,7 @@
 # make test   all of it: style, types, every test
 # make coverage  which lines of the product the tests reach
 # make test-firebase  sign-in against Google's own emulator of Firebase Authentication (needs Node.js 20 and npm)
+# make chaos  a node killed, and one frozen, at every step it takes (make test has one of the two at each)
 # make soak   twenty minutes of calls with connections cut at random      (ARGS="--minutes 5 --deploys 3")
 # make bench  what it does per second, and how fast
 # make lock   choose new versions of everything (needs uv)
@@ -17,7 +18,7 @@ PIP   = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 CODE  = server signaling matching infra tests
 FIREBASE = tests/firebase
 
-.PHONY: run check test coverage test-firebase soak bench lint types packages lock clean
+.PHONY: run check test coverage test-firebase chaos soak bench lint types packages lock clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.installed
@@ -38,6 +39,9 @@ test-firebase: $(VENV)/.installed-tests $(FIREBASE)/node_modules/.installed
 
 bench: $(VENV)/.installed-tests
 	$(VENV)/bin/eyeline bench $(ARGS)
+
+chaos: $(VENV)/.installed-tests
+	EVERY_STRIKE=1 $(VENV)/bin/pytest tests/chaos -n $(WORKERS) $(ARGS)
 
 soak: $(VENV)/.installed-tests
 	$(VENV)/bin/python -m tests.soak $(ARGS)

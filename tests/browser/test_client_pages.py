@@ -75,7 +75,7 @@ def refusal(code: str, **details: Any) -> Json:
 
 async def is_in(page: Page, state: str) -> None:
     """Wait for the page's state; keep a picture of it if pictures are wanted."""
-    await expect(page.locator("body")).to_have_attribute("data-state", state, timeout=10_000)
+    await expect(page.locator("body")).to_have_attribute("data-state", state, timeout=30_000)
     if folder := os.environ.get("EYELINE_SCREENSHOTS"):
         test = os.environ["PYTEST_CURRENT_TEST"].split("::")[-1].split(" ")[0]
         await page.screenshot(path=Path(folder) / f"{test}-{state}.png", full_page=True)
