@@ -383,7 +383,9 @@ class RequesterPage {
     this.#link.stop();
     this.#page.notice(null);
     this.#view.clear();
-    if (view.end_reason === "moved") this.#troubles.show(say("moved"), ["move-here"]);
+    if (view.end_reason !== "moved") return;
+    this.#media.close();
+    this.#troubles.show(say("moved"), ["move-here"]);
   }
 
   async #avoid() {

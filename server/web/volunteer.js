@@ -311,7 +311,6 @@ class VolunteerPage {
     } catch ({ kind, reason }) {
       this.#page.notice(say(`${kind}_${reason}_in_call`), { urgent: true });
     }
-    if (!this.#isBusy()) this.#media.close();
   }
 
   #begun(call) {

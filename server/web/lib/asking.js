@@ -51,6 +51,7 @@ export class Asking extends Emitter {
     const slow = setTimeout(() => this.emit("slow"), SLOW_MS);
     try {
       const problem = this.mode === "video" ? await this.#media.openCamera() : await this.#media.openMicrophone();
+      if (!this.#media.stream) return false; // let go meanwhile: nobody asks any more
       this.emit("silent", problem ?? null);
       return true;
     } catch (problem) {

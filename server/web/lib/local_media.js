@@ -51,6 +51,8 @@ export class LocalMedia extends Emitter {
   pauses = new Pauses(() => this);
   #muted = false;
   #opening = null;
+  /** How often all was let go: what was being opened then is nobody's any more. */
+  #closed = 0;
 
   constructor() {
     super();
@@ -85,7 +87,7 @@ export class LocalMedia extends Emitter {
   async openCamera() {
     if (this.video?.readyState === "live") return null;
     try {
-      this.#keep(await open("camera", { audio: AUDIO, video: VIDEO }));
+      await this.#open("camera", { audio: AUDIO, video: VIDEO });
       return null;
     } catch (error) {
       if (error.reason === "insecure") throw error;
@@ -94,8 +96,7 @@ export class LocalMedia extends Emitter {
   }
 
   async #openApart() {
-    const camera = await open("camera", { video: VIDEO });
-    this.#keep(camera);
+    if (!(await this.#open("camera", { video: VIDEO }))) return null;
     try {
       await this.openMicrophone();
       return null;
@@ -107,10 +108,25 @@ export class LocalMedia extends Emitter {
   /** Throws `MediaProblem`. Asked twice at once, it opens one. */
   async openMicrophone() {
     if (this.audio?.readyState === "live") return;
-    this.#opening ??= open("microphone", { audio: AUDIO }).finally(() => {
-      this.#opening = null;
-    });
-    this.#keep(await this.#opening);
+    const opening = (this.#opening ??= this.#open("microphone", { audio: AUDIO }));
+    try {
+      await opening;
+    } finally {
+      if (this.#opening === opening) this.#opening = null;
+    }
+  }
+
+  /** Gives whether it is kept. When all was let go meanwhile, what comes is let go too, and what fails is no problem. */
+  async #open(kind, constraints) {
+    const closed = this.#closed;
+    try {
+      const stream = await open(kind, constraints);
+      if (closed === this.#closed) this.#keep(stream);
+      else for (const track of stream.getTracks()) track.stop();
+    } catch (problem) {
+      if (closed === this.#closed) throw problem;
+    }
+    return closed === this.#closed;
   }
 
   /** Turns the camera's light on or off. Gives whether it has one. */
@@ -130,6 +146,8 @@ export class LocalMedia extends Emitter {
   }
 
   close() {
+    this.#closed += 1;
+    this.#opening = null;
     for (const track of [this.audio, this.video]) {
       if (!track) continue;
       track.onended = null;
