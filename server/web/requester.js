@@ -44,6 +44,8 @@ class RequesterPage {
     socket: this.#socket,
     calls: this.#calls,
     view: this.#view,
+    asking: "asking_permission",
+    prepare: () => this.#prepare({ mode: "video" }),
     leave: (words) => this.#rest(words),
   });
   #waiting = new Waiting(this.#page);
@@ -326,11 +328,13 @@ class RequesterPage {
 
   /** The camera must be there before the connection is offered; without it one can still talk. */
   async #prepare(view) {
+    if (this.#practice.prepared(view)) return;
     try {
       if (view.mode === "video") await this.#media.openCamera();
       else await this.#media.openMicrophone();
     } catch ({ kind, reason }) {
       this.#page.notice(say(`${kind}_${reason}`), { urgent: true });
+      if (kind === "camera") await this.#media.openMicrophone().catch((problem) => console.info(problem.message));
     }
   }
 

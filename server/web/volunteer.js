@@ -40,7 +40,7 @@ class VolunteerPage {
   #account = new Account(this.#page, "volunteer");
   #api = this.#account.api;
   #socket = new EyelineSocket({ session: this.#account.session });
-  #calls = new Calls({ socket: this.#socket, api: this.#api, media: this.#media, prepare: () => this.#prepare() });
+  #calls = new Calls({ socket: this.#socket, api: this.#api, media: this.#media, prepare: (view) => this.#prepare(view) });
   #view = new CallView(this.#page, this.#media);
   #readiness = new Readiness(this.#socket, () => this.#isBusy());
   #ring = new Ring(this.#page);
@@ -50,6 +50,8 @@ class VolunteerPage {
     socket: this.#socket,
     calls: this.#calls,
     view: this.#view,
+    asking: "asking_microphone",
+    prepare: () => this.#openMicrophone(""),
     leave: (words) => this.#leavePractice(words),
   });
   #languages = new LanguagesEditor(this.#page, this.#api);
@@ -301,15 +303,15 @@ class VolunteerPage {
   // The call.
 
   /** The microphone follows into the connection when it is there: nobody waits for it. */
-  async #prepare() {
-    this.#openMicrophone();
+  async #prepare(view) {
+    if (!this.#practice.prepared(view)) this.#openMicrophone();
   }
 
-  async #openMicrophone() {
+  async #openMicrophone(where = "_in_call") {
     try {
       await this.#media.openMicrophone();
     } catch ({ kind, reason }) {
-      this.#page.notice(say(`${kind}_${reason}_in_call`), { urgent: true });
+      this.#page.notice(say(`${kind}_${reason}${where}`), { urgent: true });
     }
   }
 

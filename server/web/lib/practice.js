@@ -7,28 +7,43 @@ import { NetworkError } from "./api.js";
 import { hasWord, say } from "./words.js";
 
 const STATE = "practice";
+const SLOW_MS = 600;
 
 export class Practice {
   #page;
   #api;
   #calls;
   #view;
+  #asking;
+  #prepare;
   #leave;
+  /** What the person wished for last, until it is over or no longer wished. */
+  #wanted = null;
   #waits = false;
   #connected = false;
   #found = false;
 
-  /** `view` is the page's `CallView`; `leave(words)` brings the page back to where one practises from. */
-  constructor(page, { api, socket, calls, view, leave }) {
+  /**
+   * `view` is the page's `CallView`; `prepare()` opens what the call needs, as far as it is there, and `asking` names the
+   * words for it; `leave(words)` brings the page back to where one practises from.
+   */
+  constructor(page, { api, socket, calls, view, asking, prepare, leave }) {
     this.#page = page;
     this.#api = api;
     this.#calls = calls;
     this.#view = view;
+    this.#asking = asking;
+    this.#prepare = prepare;
     this.#leave = leave;
     page.onClick("practice", () => this.#begin());
     socket.on("welcome", () => this.#waits && this.#ask());
     socket.on("verdict", (data) => this.#verdict(data));
     calls.on("changed", (view) => isPractice(view) && this.#changed(view));
+  }
+
+  /** Whether camera and microphone of this call were seen to before it was asked for. */
+  prepared(view) {
+    return isPractice(view) && this.#wanted !== null;
   }
 
   /** Gives whether this call is one: then the page leaves it alone. */
@@ -44,6 +59,8 @@ export class Practice {
   /** Gives whether it was a practice call that is over. */
   over(view) {
     if (!isPractice(view)) return false;
+    this.#wanted = null;
+    this.#page.notice(null);
     this.#view.clear();
     if (view.end_reason === "moved") this.#leave(say("moved"));
     else if (view.state === "ended" && this.#page.state === STATE) this.#leave(say(this.#wordsOfEnd(view)));
@@ -59,13 +76,23 @@ export class Practice {
   }
 
   forget() {
+    this.#wanted = null;
     this.#waits = false;
   }
 
-  #begin() {
+  /** Camera and microphone first: whoever is asked for them takes their time, and a call without them finds nothing. */
+  async #begin() {
     this.#page.sounds.unlock().catch(() => {});
+    this.#page.notice(null);
+    const wanted = (this.#wanted = {});
+    const words = say(this.#asking);
+    this.#page.enter(STATE, words, { quiet: true });
+    const slow = setTimeout(() => this.#page.speak(words), SLOW_MS); // the browser truly asks
+    await this.#prepare();
+    clearTimeout(slow);
+    if (wanted !== this.#wanted) return;
     this.#page.enter(STATE, say("practice_starting"));
-    return this.#ask();
+    await this.#ask();
   }
 
   /** Asked again while waiting, the place is kept. */
@@ -75,6 +102,7 @@ export class Practice {
       if (call) this.#calls.take(call);
       else if (this.#calls.current === null) this.#wait(position);
     } catch (error) {
+      this.#wanted = null;
       this.#waits = false;
       this.#leave(say(whyNot(error)));
     }
@@ -106,6 +134,7 @@ export class Practice {
   }
 
   async #stop(call) {
+    this.#wanted = null;
     this.#waits = false;
     this.#page.status(say("ending"));
     try {
