@@ -43,6 +43,7 @@ class RequesterPage {
     api: this.#api,
     socket: this.#socket,
     calls: this.#calls,
+    media: this.#media,
     view: this.#view,
     asking: "asking_permission",
     prepare: () => this.#prepare({ mode: "video" }),
@@ -427,6 +428,7 @@ class RequesterPage {
   #stopped(reason) {
     this.#page.networkSettled();
     if (reason === "closed") return;
+    this.#practice.forget();
     this.#waiting.stop();
     this.#calls.startAnew();
     this.#view.clear();

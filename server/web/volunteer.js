@@ -49,6 +49,7 @@ class VolunteerPage {
     api: this.#api,
     socket: this.#socket,
     calls: this.#calls,
+    media: this.#media,
     view: this.#view,
     asking: "asking_microphone",
     prepare: () => this.#openMicrophone(""),
@@ -410,6 +411,7 @@ class VolunteerPage {
     this.#page.networkSettled();
     this.#ring.stop();
     if (reason === "closed") return;
+    this.#practice.forget();
     this.#calls.startAnew();
     this.#view.clear();
     this.#media.close();

@@ -13,6 +13,7 @@ export class Practice {
   #page;
   #api;
   #calls;
+  #media;
   #view;
   #asking;
   #prepare;
@@ -27,10 +28,11 @@ export class Practice {
    * `view` is the page's `CallView`; `prepare()` opens what the call needs, as far as it is there, and `asking` names the
    * words for it; `leave(words)` brings the page back to where one practises from.
    */
-  constructor(page, { api, socket, calls, view, asking, prepare, leave }) {
+  constructor(page, { api, socket, calls, media, view, asking, prepare, leave }) {
     this.#page = page;
     this.#api = api;
     this.#calls = calls;
+    this.#media = media;
     this.#view = view;
     this.#asking = asking;
     this.#prepare = prepare;
@@ -70,7 +72,8 @@ export class Practice {
   /** The person has enough of it. Gives whether that was about practising. */
   stop() {
     const { current } = this.#calls;
-    if (current ? !isPractice(current.view) : !this.#waits) return false;
+    if (current ? !isPractice(current.view) : !this.#wanted) return false;
+    this.#page.status(say("ending"));
     this.#stop(current);
     return true;
   }
@@ -97,11 +100,14 @@ export class Practice {
 
   /** Asked again while waiting, the place is kept. */
   async #ask() {
+    const wanted = this.#wanted;
     try {
       const { call, position } = await this.#api.post("/v1/calls/practice", {}, { repeatable: true, tries: 2 });
-      if (call) this.#calls.take(call);
+      if (!this.#wanted) await this.#end(call);
+      else if (call) this.#calls.take(call);
       else if (this.#calls.current === null) this.#wait(position);
     } catch (error) {
+      if (wanted !== this.#wanted) return;
       this.#wanted = null;
       this.#waits = false;
       this.#leave(say(whyNot(error)));
@@ -134,17 +140,23 @@ export class Practice {
   }
 
   async #stop(call) {
-    this.#wanted = null;
-    this.#waits = false;
-    this.#page.status(say("ending"));
+    this.forget();
+    if (!call) this.#media.close();
+    await this.#end(call);
+    if (call && call === this.#calls.current) this.#calls.drop();
+    if (this.#page.state === STATE) this.#leave(say("practice_over"));
+  }
+
+  /** The call, or without one the place in the line, is given back; a reply that comes too late for its asker as well. */
+  async #end(call) {
+    const { current } = this.#calls;
     try {
-      if (call) await call.end("done");
+      if (call && call.id === current?.id) await current.end("done");
+      else if (call) await this.#api.post(`/v1/calls/${call.id}/end`, { reason: "done" }, { repeatable: true });
       else await this.#api.call("DELETE", "/v1/calls/practice");
     } catch (error) {
       console.info("the practice call ends by itself:", error.message);
     }
-    if (call) this.#calls.drop();
-    if (this.#page.state === STATE) this.#leave(say("practice_over"));
   }
 }
 
