@@ -62,6 +62,7 @@ class RequesterPage {
     api: this.#api,
     push: new PushSwitch(this.#page, this.#account, "tell_push"),
     isOpen: () => this.#isOpen(),
+    clear: () => this.#practice.giveWay(),
     now: () => this.#socket.serverNow(),
   });
   #samePerson = new SamePerson();

@@ -209,6 +209,7 @@ class VolunteerPage {
     clearTimeout(this.#thanksTimer);
     this.#standby.stop();
     this.#ring.start(offer, words);
+    this.#practice.giveWay();
   }
 
   /** The offer that came while another was being answered, should it be open still. */

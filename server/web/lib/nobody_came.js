@@ -14,16 +14,21 @@ export class NobodyCame extends Emitter {
   #page;
   #push;
   #isOpen;
+  #clear;
   #callback;
   #request = null;
   #pressedFor = null;
 
-  /** `isOpen()`: whether a request of theirs has not ended; `now()`: the server's clock, in ms; `push`: a `PushSwitch`. */
-  constructor(page, { api, push, isOpen, now }) {
+  /**
+   * `isOpen()`: whether a request of theirs has not ended; `clear()` resolves when nothing on the page is in the way of
+   * asking; `now()`: the server's clock, in ms; `push`: a `PushSwitch`.
+   */
+  constructor(page, { api, push, isOpen, clear, now }) {
     super();
     this.#page = page;
     this.#push = push;
     this.#isOpen = isOpen;
+    this.#clear = clear;
     this.#callback = new Callback(api, now);
     this.#callback.on("free", (request) => this.#someoneFree(request, "someone_free"));
     this.#callback.on("over", (request) => this.#freeOver(request));
@@ -67,7 +72,7 @@ export class NobodyCame extends Emitter {
     this.#pressedFor = null;
     if (pressedFor) {
       this.#callback.forget();
-      this.#someoneFree(await this.#callback.find(pressedFor), "someone_was_free");
+      await this.#someoneFree(await this.#callback.find(pressedFor), "someone_was_free");
     } else if (!resumed) await this.#wishAnew();
   }
 
@@ -108,7 +113,8 @@ export class NobodyCame extends Emitter {
   }
 
   /** Somebody who can help is kept for this person for a moment: the button is under the finger at once. */
-  #someoneFree(request, words) {
+  async #someoneFree(request, words) {
+    await this.#clear();
     if (this.#isOpen() || this.#page.state === "free") return;
     this.#help("ask_now", request);
     this.#page.enter("free", say(words), { urgent: true });

@@ -64,6 +64,7 @@ export class Practice {
     this.#wanted = null;
     this.#page.notice(null);
     this.#view.clear();
+    if (!this.#calls.current) this.#media.close();
     if (view.end_reason === "moved") this.#leave(say("moved"));
     else if (view.state === "ended" && this.#page.state === STATE) this.#leave(say(this.#wordsOfEnd(view)));
     return true;
@@ -76,6 +77,13 @@ export class Practice {
     this.#page.status(say("ending"));
     this.#stop(current);
     return true;
+  }
+
+  /** Something comes that matters more. Resolves when there is no practice call in its way. */
+  async giveWay() {
+    const { current } = this.#calls;
+    if (isPractice(current?.view)) await this.#stop(current);
+    else if (this.#wanted && !current) await this.#stop(null);
   }
 
   forget() {
