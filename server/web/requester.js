@@ -51,7 +51,7 @@ class RequesterPage {
   });
   #waiting = new Waiting(this.#page);
   #troubles = new Troubles(this.#page, this.#account.session);
-  #link = new LinkWords(this.#page, "volunteer", () => say(this.#wordsInCall("connected", true)));
+  #link = new LinkWords(this.#page, "volunteer", () => this.#wordsInCall("connected", true));
   #cameraWishes = new CameraWishes(this.#page, this.#media, new PhotoGiver(this.#page, this.#media));
   #request = null;
   #asking = new Asking(this.#api, this.#media);
@@ -278,15 +278,17 @@ class RequesterPage {
     this.#waiting.stop();
     const key = call.view.state === "connected" ? "connected" : "reconnecting";
     const first = this.#page.state !== "in-call";
-    if (this.#sayOnce("in-call", `${call.id}.${key}`, say(this.#wordsInCall(key, first)))) {
+    if (this.#sayOnce("in-call", `${call.id}.${key}`, this.#wordsInCall(key, first))) {
       this.#page.sounds.play(key === "connected" ? "connected" : "trouble");
     }
   }
 
   #wordsInCall(key, first) {
-    if (key === "reconnecting") return "reconnecting";
-    if (!first) return "connected_again";
-    return this.#asking.mode === "video" ? "connected_requester" : "connected_voice";
+    if (key === "reconnecting") return say("reconnecting");
+    if (!first) return say("connected_again");
+    const paused = this.#asking.mode === "video" && this.#media.pauses.byUser; // since a call before, perhaps
+    if (paused) return `${say("connected_voice")} ${say("video_paused")}`;
+    return say(this.#asking.mode === "video" && this.#media.outgoing("video") ? "connected_requester" : "connected_voice");
   }
 
   #sayOnce(state, about, words = say("someone_answered")) {
