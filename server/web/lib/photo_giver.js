@@ -10,6 +10,9 @@ import { ProgressBar } from "./progress_bar.js";
 import { Reader } from "./speech.js";
 import { locale, say } from "./words.js";
 
+/** A tap that was meant for what stood there before the question is no yes. */
+const YES_AFTER_MS = 1000;
+
 export class PhotoGiver {
   #page;
   #media;
@@ -19,6 +22,8 @@ export class PhotoGiver {
   #channel = null;
   #channelCame = () => {};
   #asked = false;
+  #yesButton = document.getElementById("photo-yes");
+  #yesTimer = null;
   #giving = null;
 
   constructor(page, media) {
@@ -63,6 +68,9 @@ export class PhotoGiver {
 
   #ask(asked) {
     this.#asked = asked;
+    clearTimeout(this.#yesTimer);
+    this.#yesButton.disabled = true;
+    if (asked) this.#yesTimer = setTimeout(() => (this.#yesButton.disabled = false), YES_AFTER_MS);
     show("photo-ask", asked);
     const writing = document.activeElement?.matches("input, textarea");
     if (asked && !writing) document.getElementById("photo-question").focus();
