@@ -83,8 +83,10 @@ class TestPhoto:
     ) -> None:
         requester, volunteer = await in_a_call(place, people)
         await volunteer.press("photo")
-        await requester.hears("The volunteer asks to take one sharp photo")
-        await expect(requester.page.locator("#photo-question")).to_be_focused()
+        question = requester.page.locator("#photo-question")
+        await expect(question).to_be_focused()
+        await expect(question).to_contain_text("The volunteer asks to take one sharp photo")
+        assert not any("one sharp photo" in words for words in await requester.heard()), "the focus says it"
         await requester.is_in("in-call")
         await requester.press("photo-no")
         await volunteer.hears("There will be no photo.")
@@ -93,6 +95,7 @@ class TestPhoto:
         await requester.press("photo-yes")
         await volunteer.hears("The photo is here.")
         await requester.hears("The photo was sent.")
+        await expect(requester.page.get_by_role("heading", name="In a call")).to_be_focused()
         arrived = await volunteer.page.locator("#photo-image").evaluate(ARRIVED)
         assert (arrived["width"], arrived["height"], arrived["tells"]) == (1200, 900, False)
         assert arrived["bytes"] > 300_000

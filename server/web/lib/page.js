@@ -122,6 +122,13 @@ export class Page {
   }
 }
 
+/** Hides an element, by id; the focus, should it be in there, goes to `instead` first. */
+export function hide(id, instead) {
+  const element = document.getElementById(id);
+  if (element.contains(document.activeElement)) instead.focus({ preventScroll: true });
+  element.hidden = true;
+}
+
 /** Shows an element or not, by id. */
 export function show(id, visible) {
   document.getElementById(id).hidden = !visible;

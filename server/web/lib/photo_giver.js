@@ -3,7 +3,7 @@
  * volunteer and nowhere else. Without a yes nothing is taken.
  */
 import { uuid7 } from "./ids.js";
-import { show } from "./page.js";
+import { hide, show } from "./page.js";
 import { opened, ChannelLost, sendPhoto } from "./photo_channel.js";
 import { takePhoto } from "./photo_capture.js";
 import { ProgressBar } from "./progress_bar.js";
@@ -21,6 +21,7 @@ export class PhotoGiver {
   #call = null;
   #channel = null;
   #channelCame = () => {};
+  #heading = document.getElementById("photo-ask").closest("section").querySelector("h2");
   #asked = false;
   #yesButton = document.getElementById("photo-yes");
   #yesTimer = null;
@@ -29,7 +30,7 @@ export class PhotoGiver {
   constructor(page, media) {
     this.#page = page;
     this.#media = media;
-    this.#bar = new ProgressBar(page, "photo");
+    this.#bar = new ProgressBar(page, "photo", this.#heading);
     page.onClick("photo-yes", () => this.#yes());
     page.onClick("photo-no", () => this.#no());
     page.onClick("photo-cancel", () => this.#giving?.abort("cancelled"));
@@ -58,22 +59,34 @@ export class PhotoGiver {
       this.#report(null, false);
       return;
     }
-    this.#ask(wanted);
-    if (wanted) {
-      this.#page.sounds.play("message");
-      this.#reader.read(say("photo_question"), locale); // for who has no screen reader, and has it switched on
+    if (wanted) this.#question();
+    else {
+      this.#ask(false);
+      this.#page.speak(say("photo_withdrawn"));
     }
-    this.#page.speak(say(wanted ? "photo_question" : "photo_withdrawn"), { urgent: wanted });
   }
 
-  #ask(asked) {
+  /** Spoken by the focus that goes there; else, as it stays with who is writing, by itself. */
+  #question() {
+    this.#ask(true);
+    this.#page.sounds.play("message");
+    this.#reader.read(say("photo_question"), locale); // for who has no screen reader, and has it switched on
+    if (document.activeElement?.matches("input, textarea")) this.#page.speak(say("photo_question"), { urgent: true });
+    else document.getElementById("photo-question").focus();
+  }
+
+  #ask(asked, instead = this.#heading) {
     this.#asked = asked;
     clearTimeout(this.#yesTimer);
+    if (!asked) {
+      hide("photo-ask", instead);
+      return;
+    }
     this.#yesButton.disabled = true;
-    if (asked) this.#yesTimer = setTimeout(() => (this.#yesButton.disabled = false), YES_AFTER_MS);
-    show("photo-ask", asked);
-    const writing = document.activeElement?.matches("input, textarea");
-    if (asked && !writing) document.getElementById("photo-question").focus();
+    this.#yesTimer = setTimeout(() => {
+      this.#yesButton.disabled = false;
+    }, YES_AFTER_MS);
+    show("photo-ask", true);
   }
 
   #no() {
@@ -84,9 +97,9 @@ export class PhotoGiver {
 
   async #yes() {
     if (this.#giving) return;
-    this.#ask(false);
     const giving = (this.#giving = new AbortController());
     this.#bar.begin(say("photo_taking"));
+    this.#ask(false, document.getElementById("photo-cancel"));
     this.#report(true);
     try {
       await this.#give(giving.signal);

@@ -1,5 +1,5 @@
 /** The volunteer's side of a photo: asks for it, watches it come, shows it, and keeps it no longer than the call. */
-import { show } from "./page.js";
+import { hide, show } from "./page.js";
 import { PhotoReceiver } from "./photo_channel.js";
 import { ProgressBar } from "./progress_bar.js";
 import { say } from "./words.js";
@@ -16,7 +16,7 @@ export class PhotoTaker {
 
   constructor(page) {
     this.#page = page;
-    this.#bar = new ProgressBar(page, "photo");
+    this.#bar = new ProgressBar(page, "photo", this.#button);
     page.onClick("photo", () => this.#ask());
     page.onClick("photo-cancel", () => this.#cancel());
     page.onClick("photo-close", () => this.#hide());
@@ -86,7 +86,7 @@ export class PhotoTaker {
 
   #become(state) {
     this.#state = state;
-    this.#button.disabled = state !== null;
+    this.#button.setAttribute("aria-disabled", String(state !== null)); // keeps the focus, unlike `disabled`
   }
 
   #show(blob) {
@@ -99,6 +99,6 @@ export class PhotoTaker {
   #hide() {
     if (this.#image.src) URL.revokeObjectURL(this.#image.src);
     this.#image.removeAttribute("src");
-    show("photo-shown", false);
+    hide("photo-shown", this.#button);
   }
 }

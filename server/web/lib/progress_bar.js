@@ -1,5 +1,5 @@
 /** A progress bar with words: shown all the time, spoken at each quarter, and not in one breath. */
-import { show } from "./page.js";
+import { hide, show } from "./page.js";
 import { say } from "./words.js";
 
 const SPOKEN_EVERY_MS = 3000;
@@ -9,12 +9,17 @@ export class ProgressBar {
   #id;
   #bar;
   #said;
+  #instead;
   #quarter = 0;
   #spokenAt = 0;
 
-  /** Elements by id: `<id>-progress` (all of it), `<id>-bar` (a progress element), `<id>-said`. */
-  constructor(page, id) {
+  /**
+   * Elements by id: `<id>-progress` (all of it), `<id>-bar` (a progress element), `<id>-said`. `instead` has the focus when
+   * what had it goes.
+   */
+  constructor(page, id, instead) {
     this.#page = page;
+    this.#instead = instead;
     this.#id = id;
     this.#bar = document.getElementById(`${id}-bar`);
     this.#said = document.getElementById(`${id}-said`);
@@ -45,7 +50,7 @@ export class ProgressBar {
 
   /** Goes, with these words spoken, if any. */
   end(words = null) {
-    show(`${this.#id}-progress`, false);
+    hide(`${this.#id}-progress`, this.#instead);
     if (words) this.#page.speak(words);
   }
 }
