@@ -21,7 +21,7 @@ from server.socket import messages as wire
 from server.socket.conversation import FrameError, Snapshot
 from server.socket.envelope import encode
 from server.telling import Outages, Telling
-from signaling.model import CallState, EndReason, Media, Picture, Side
+from signaling.model import CallState, EndReason, Media, Side
 from signaling.negotiation import ufrag_of_candidate
 from signaling.ports import Changed, NoSuchCall
 from signaling.privacy import RelayNets, relay_candidate, relayed_only
@@ -111,7 +111,7 @@ class Frames:
         is_away = changed.after.end(side).away_since is not None
         if was_away != is_away and changed.after.state is not CallState.ENDED:
             await self._telling.peer(changed.after, side, "back" if state == "back" else "away", "network")
-        if state == "back" and changed.after.picture not in (None, Picture.OK):
+        if state == "back":  # also when it is well: what was told last may have been lost
             await self._telling.picture(changed.after)
 
     def seen(self, session_id: UUID) -> None:
