@@ -8,6 +8,8 @@ export const PHOTO_BYTES_AT_MOST = 20 * 1024 * 1024;
 const CHUNK_BYTES = 16 * 1024;
 const BUFFER_HIGH = 16 * CHUNK_BYTES;
 const BUFFER_LOW = 4 * CHUNK_BYTES;
+/** For the header of a photo that an earlier channel brought in part. */
+const AGAIN_WITHIN_MS = 15_000;
 const MIMES = ["image/jpeg", "image/png", "image/webp"];
 
 /** The channel went away in the middle; in the call's next attempt the photo can be begun again. */
@@ -75,13 +77,14 @@ function say(channel, data) {
  * What comes in over the channel.
  *
  * Events: `begun` (a header came), `progress` (share, 0 to 1), `photo` (Blob, whole and as it was sent), `cancelled` (by the
- * other side), `broken` (it is not what its header says).
+ * other side), `broken` (it is not what its header says, or what came in part was not begun again).
  */
 export class PhotoReceiver extends Emitter {
   #channel = null;
   #header = null;
   #chunks = [];
   #bytes = 0;
+  #again = null;
 
   get receiving() {
     return this.#header !== null;
@@ -91,6 +94,7 @@ export class PhotoReceiver extends Emitter {
   attach(channel) {
     this.#channel = channel;
     channel.addEventListener("message", ({ data }) => channel === this.#channel && this.#heard(data));
+    if (this.receiving) this.#awaitAgain();
   }
 
   /** This side wants it no more. */
@@ -138,6 +142,12 @@ export class PhotoReceiver extends Emitter {
     this.#forget();
     const whole = blob.size === header.bytes && (await sha256(await blob.arrayBuffer())) === header.sha256;
     if (channel === this.#channel) this.emit(whole ? "photo" : "broken", blob);
+    else if (this.#channel && !this.receiving) this.#awaitAgain();
+  }
+
+  #awaitAgain() {
+    this.#forget();
+    this.#again = setTimeout(() => this.emit("broken"), AGAIN_WITHIN_MS);
   }
 
   #cancelled() {
@@ -152,6 +162,7 @@ export class PhotoReceiver extends Emitter {
   }
 
   #forget() {
+    clearTimeout(this.#again);
     this.#header = null;
     this.#chunks = [];
     this.#bytes = 0;

@@ -12,6 +12,8 @@ import { locale, say } from "./words.js";
 
 /** A tap that was meant for what stood there before the question is no yes. */
 const YES_AFTER_MS = 1000;
+/** What left this device may have been lost with its channel: then a new one comes soon. */
+const SENT_FOR_SURE_MS = 5000;
 
 export class PhotoGiver {
   #page;
@@ -26,6 +28,8 @@ export class PhotoGiver {
   #yesButton = document.getElementById("photo-yes");
   #yesTimer = null;
   #giving = null;
+  #sent = null;
+  #sentTimer = null;
 
   constructor(page, media) {
     this.#page = page;
@@ -46,6 +50,7 @@ export class PhotoGiver {
   /** Nothing is asked or sent any more. */
   clear() {
     this.#ask(false);
+    this.#keep(null);
     this.#giving?.abort("over");
     this.#bar.end();
     this.#call = this.#channel = null;
@@ -68,6 +73,7 @@ export class PhotoGiver {
 
   /** Spoken by the focus that goes there; else, as it stays with who is writing, by itself. */
   #question() {
+    this.#keep(null); // whoever asks for another has had, or given up, the one before
     this.#ask(true);
     this.#page.sounds.play("message");
     this.#reader.read(say("photo_question"), locale); // for who has no screen reader, and has it switched on
@@ -95,25 +101,32 @@ export class PhotoGiver {
     this.#report(false);
   }
 
-  async #yes() {
+  #yes() {
     if (this.#giving) return;
-    const giving = (this.#giving = new AbortController());
     this.#bar.begin(say("photo_taking"));
     this.#ask(false, document.getElementById("photo-cancel"));
     this.#report(true);
+    this.#give(takePhoto(this.#media.video));
+  }
+
+  /** `taking` gives the photo, or is one: what was sent already may be begun again. */
+  async #give(taking) {
+    const giving = (this.#giving = new AbortController());
+    const { signal } = giving;
     try {
-      await this.#give(giving.signal);
+      const blob = await Promise.race([taking, aborted(signal)]); // a camera may take its time
+      await this.#send({ id: uuid7(), blob }, signal);
       this.#bar.end(say("photo_sent"));
+      this.#keep(blob);
     } catch (error) {
-      this.#failed(error, giving.signal);
+      if (signal.reason === "unwanted" && taking instanceof Blob) this.#bar.end(say("photo_sent")); // the first was whole
+      else this.#failed(error, signal);
     } finally {
       if (this.#giving === giving) this.#giving = null;
     }
   }
 
-  async #give(signal) {
-    const blob = await Promise.race([takePhoto(this.#media.video), aborted(signal)]); // a camera may take its time
-    const photo = { id: uuid7(), blob };
+  async #send(photo, signal) {
     this.#bar.begin(say("photo_sending"));
     for (;;) {
       const channel = this.#channel;
@@ -126,6 +139,14 @@ export class PhotoGiver {
         await this.#nextChannel(channel, signal);
       }
     }
+  }
+
+  /** Until it is sure to have arrived. */
+  #keep(blob) {
+    clearTimeout(this.#sentTimer);
+    this.#sent = blob;
+    if (!blob) return;
+    this.#sentTimer = setTimeout(() => this.#keep(null), SENT_FOR_SURE_MS);
   }
 
   #failed(error, signal) {
@@ -146,8 +167,11 @@ export class PhotoGiver {
 
   #use(channel) {
     this.#channel = channel;
-    channel.addEventListener("message", ({ data }) => data === "cancel" && this.#giving?.abort("cancelled"));
+    channel.addEventListener("message", ({ data }) => data === "cancel" && this.#giving?.abort("unwanted"));
     this.#channelCame();
+    const sent = this.#sent;
+    this.#keep(null);
+    if (sent) this.#give(sent);
   }
 
   /** The call builds anew: the photo is begun again there. */

@@ -26,7 +26,7 @@ export class PhotoTaker {
     this.#receiver.on("progress", (share) => this.#bar.at(share));
     this.#receiver.on("photo", (blob) => this.#show(blob));
     this.#receiver.on("cancelled", () => this.#over("photo_cancelled_by_them"));
-    this.#receiver.on("broken", () => this.#over("photo_broken"));
+    this.#receiver.on("broken", () => this.#state && this.#over("photo_broken"));
   }
 
   follow(call) {
@@ -90,6 +90,7 @@ export class PhotoTaker {
   }
 
   #show(blob) {
+    if (this.#state !== "coming") return; // cancelled while it was looked at
     this.#hide();
     this.#image.src = URL.createObjectURL(blob);
     show("photo-shown", true);
