@@ -33,8 +33,10 @@ export class CameraWishes {
   }
 
   async #zoom(call, wish) {
+    const before = this.#media.zoom ?? 1;
     const factor = await tried(this.#media.setZoom(wish));
-    this.#tell(factor ? "zoom_changed" : "zoom_missing");
+    const missing = wish > before ? "zoom_missing_in" : "zoom_missing_out"; // then the person moves
+    this.#tell(factor && factor !== before ? "zoom_changed" : missing);
     report(call, "zoom", factor || null);
   }
 

@@ -136,13 +136,24 @@ export class LocalMedia extends Emitter {
     return true;
   }
 
+  /** How many times nearer than at its widest the camera shows things; null: it has no zoom. */
+  get zoom() {
+    const range = this.#zoomRange;
+    return range && this.video.getSettings().zoom / range.unit;
+  }
+
   /** Comes as near to the factor as the camera can. Gives the factor it has now; null: it has no zoom. */
   async setZoom(factor) {
+    const range = this.#zoomRange;
+    if (!range) return null;
+    await this.video.applyConstraints({ advanced: [{ zoom: Math.min(Math.max(factor * range.unit, range.min), range.max) }] });
+    return this.zoom;
+  }
+
+  /** Cameras number their zoom as they like: `unit` is their number for 1. */
+  get #zoomRange() {
     const { min, max } = this.video?.getCapabilities?.().zoom ?? {};
-    if (!(max > min)) return null;
-    const unit = min > 0 ? min : 1; // cameras number their zoom as they like
-    await this.video.applyConstraints({ advanced: [{ zoom: Math.min(Math.max(factor * unit, min), max) }] });
-    return this.video.getSettings().zoom / unit;
+    return max > min ? { min, max, unit: min > 0 ? min : 1 } : null;
   }
 
   close() {

@@ -8,12 +8,13 @@ export class ZoomButtons {
   #page;
   #calls;
   #factor = 1;
+  #way = "in";
 
   constructor(page, calls) {
     this.#page = page;
     this.#calls = calls;
-    page.onClick("zoom-in", () => this.#ask(this.#factor * STEP));
-    page.onClick("zoom-out", () => this.#ask(this.#factor / STEP));
+    page.onClick("zoom-in", () => this.#ask("in", this.#factor * STEP));
+    page.onClick("zoom-out", () => this.#ask("out", this.#factor / STEP));
   }
 
   follow(call) {
@@ -21,9 +22,10 @@ export class ZoomButtons {
     call.on("control_state", ({ name, value, available }) => name === "zoom" && this.#told(value, available));
   }
 
-  async #ask(factor) {
+  async #ask(way, factor) {
+    this.#way = way;
     const wish = Math.min(Math.max(1, Math.round(factor * 100) / 100), LARGEST);
-    this.#page.speak(say(factor > this.#factor ? "zoom_asked_in" : "zoom_asked_out"));
+    this.#page.speak(say(`zoom_asked_${way}`));
     try {
       await this.#calls.current?.control("zoom", wish);
     } catch {
@@ -32,7 +34,8 @@ export class ZoomButtons {
   }
 
   #told(value, available) {
+    const changed = available && value !== this.#factor;
     if (available) this.#factor = value;
-    this.#page.speak(available ? say("zoom_is", { factor: Math.round(value * 10) / 10 }) : say("zoom_unavailable"));
+    this.#page.speak(changed ? say("zoom_is", { factor: Math.round(value * 10) / 10 }) : say(`zoom_unavailable_${this.#way}`));
   }
 }
