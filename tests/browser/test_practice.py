@@ -9,6 +9,26 @@ from tests.support.people import Street
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
+# The browser's question about camera and microphone stays open until the person allows them.
+QUESTION = """() => {
+  const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  const allowed = new Promise((resolve) => { window.allow = resolve; });
+  navigator.mediaDevices.getUserMedia = async (wish) => {
+    await allowed;
+    window.opened = await open(wish);
+    return window.opened;
+  };
+}"""
+ALLOWED_AND_LET_GO = """async () => {
+  window.allow();
+  for (let i = 0; i < 250; i += 1) {
+    const tracks = window.opened?.getTracks() ?? [];
+    if (tracks.length && tracks.every(({ readyState }) => readyState === "ended")) return true;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return false;
+}"""
+
 
 async def test_each_side_hears_what_works_once_and_goes_back(place: Installation, people: Street) -> None:
     node = await place.node(EYELINE_PRACTICE_CALLS="1")
@@ -32,3 +52,17 @@ async def test_each_side_hears_what_works_once_and_goes_back(place: Installation
     await volunteer.hears("Your microphone works. Your connection is good.")
     await volunteer.press("end")
     await volunteer.is_in("rest")
+
+
+async def test_whoever_is_asked_for_the_camera_may_end_it_and_no_camera_stays_on(
+    place: Installation, people: Street
+) -> None:
+    node = await place.node(EYELINE_PRACTICE_CALLS="1")
+    requester = await people.requester(node.url)
+    await requester.page.evaluate(QUESTION)
+    await requester.press("practice")
+    await requester.hears("Please allow the camera and the microphone")
+    await requester.press("end")
+    await requester.shows("The practice call is over.")
+    await requester.is_in("rest")
+    assert await requester.page.evaluate(ALLOWED_AND_LET_GO)
