@@ -246,6 +246,24 @@ class TestRequester:
         await is_in(page, "waiting")
         await speaks(page, "The call broke off. You keep your place. Looking for someone who speaks Danish.")
 
+    async def test_a_camera_paused_in_the_call_before_is_not_said_to_be_seen(
+        self, waiting: tuple[Page, ScriptedSocket]
+    ) -> None:
+        page, socket = waiting
+        await socket.say("request", {"request": request("in_call", call_id=CALL)})
+        await socket.say("call", {"call": call("requester", "connected")})
+        await is_in(page, "in-call")
+        await page.click("#pause-video")
+        await socket.say("call", {"call": call("requester", "ended", end_reason="lost", end_by="system")})
+        await socket.say("request", {"request": request(epoch=2)})
+        await is_in(page, "waiting")
+        another = CALL[:-1] + "f"
+        await socket.say("request", {"request": request("in_call", epoch=2, call_id=another)})
+        await socket.say("call", {"call": call("requester", "connected", id=another, epoch=2)})
+        await speaks(
+            page, "without the camera. Say what you need. Your camera is paused. The volunteer sees no picture."
+        )
+
     async def test_what_ended_while_away_is_asked_for(
         self, waiting: tuple[Page, ScriptedSocket], scripted: ScriptedServer
     ) -> None:

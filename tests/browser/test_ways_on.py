@@ -143,6 +143,18 @@ class TestBeingTold:
         await is_in(page, "rest")
         assert len(scripted.asked(*WISH)) == 1, "what was told is over"
 
+    async def test_waiting_for_a_practice_call_is_given_up_for_them(self, page: Page, scripted: ScriptedServer) -> None:
+        socket = await to_be_told(page, scripted)
+        leave = ("DELETE", "/v1/calls/practice")
+        scripted.answers[leave] = (204, None)
+        scripted.answers["POST", "/v1/calls/practice"] = (202, {"position": 2})
+        await page.click("#practice")
+        await speaks(page, "You are number 2 in line.")
+        await socket.say("someone_free", {"request_id": REQUEST, "until": moment(60)})
+        await is_in(page, "free")
+        assert len(scripted.asked(*leave)) == 1
+        assert await ask(page, scripted, "help", OTHER) == {**LIKE_BEFORE, "mode": "voice"}
+
     async def test_who_is_writing_keeps_the_focus(self, page: Page, scripted: ScriptedServer) -> None:
         socket = await to_be_told(page, scripted)
         await page.focus("#group-name")
