@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
 
+import pytest
+from playwright.async_api import Page, Route
+
+from tests.browser.test_client_pages import CALL, call, is_in, speaks
 from tests.support.installation import Installation
 from tests.support.people import Street
+from tests.support.scripted_server import ScriptedServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -66,3 +71,32 @@ async def test_whoever_is_asked_for_the_camera_may_end_it_and_no_camera_stays_on
     await requester.shows("The practice call is over.")
     await requester.is_in("rest")
     assert await requester.page.evaluate(ALLOWED_AND_LET_GO)
+
+
+async def test_a_practice_call_that_comes_when_it_is_wanted_no_more_is_ended(
+    page: Page, scripted: ScriptedServer
+) -> None:
+    asked: asyncio.Future[Route] = asyncio.get_running_loop().create_future()
+    end = ("POST", f"/v1/calls/{CALL}/end")
+    scripted.answers["DELETE", "/v1/calls/practice"] = (204, None)
+    scripted.answers["POST", "/v1/calls/practice"] = (201, {"call": call("requester", kind="practice")})
+    scripted.answers[end] = (200, {"call": call("requester", "ended", kind="practice")})
+
+    async def hold(route: Route) -> None:
+        if route.request.method == "POST":
+            asked.set_result(route)
+        else:
+            await route.continue_()
+
+    await page.route("**/v1/calls/practice", hold)
+    await page.goto(f"{scripted.url}/requester?as=anna")
+    await scripted.welcomed()
+    await is_in(page, "rest")
+    await page.click("#practice")
+    reply = await asked
+    await page.click("#end")
+    await is_in(page, "rest")
+    await speaks(page, "The practice call is over.")
+    async with page.expect_response(f"**/v1/calls/{CALL}/end"):
+        await reply.continue_()
+    await is_in(page, "rest")
