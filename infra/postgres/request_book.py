@@ -85,11 +85,13 @@ class PostgresRequestBook:
 
     async def open(self, new: NewRequest, deadline: timedelta) -> Opened:
         try:
-            return await self._open(new, deadline)
+            opened = await self._open(new, deadline)
         except asyncpg.CheckViolationError as error:
             if error.constraint_name == "requests_not_practising":
                 raise Practising from None
             raise
+        await self._pool.execute(_SQL["no_practice"], new.requester_id)
+        return opened
 
     async def _open(self, new: NewRequest, deadline: timedelta) -> Opened:
         async with self._pool.acquire() as connection, connection.transaction():
@@ -144,10 +146,13 @@ class PostgresRequestBook:
 
     async def decide(self, request_id: UUID, rule: Rule) -> Decided:
         try:
-            return await retried(self._pool, lambda connection: self._decide(connection, request_id, rule))
+            decided = await retried(self._pool, lambda connection: self._decide(connection, request_id, rule))
         except _TakenElsewhere:
             case, now, _due = await retried(self._pool, lambda connection: self._load(connection, request_id))
             return Decided(case, Change(case.request), now, refused_busy=True)
+        if decided.change.winner is not None:
+            await self._pool.execute(_SQL["no_practice"], decided.change.winner.person_id)
+        return decided
 
     async def _load(self, connection: asyncpg.Connection, request_id: UUID) -> tuple[Case, datetime, datetime | None]:
         row = await connection.fetchrow(_SQL["lock"], request_id)

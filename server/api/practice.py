@@ -29,13 +29,14 @@ class PracticeApi:
                 also=(202,),
                 errors=("wrong_role", "already_in_call", "unavailable"),
                 no_store=True,
-                summary="Try my device with the server's own phone",
+                summary="Try my device with the server's own phone; while waiting, say so again every 10 s",
             ),
             Route("DELETE", path, self.leave, status=204, summary="I wait for no practice call any more"),
         ]
 
     async def ask(self, exchange: Exchange[None]) -> Reply:
-        """The phone is the other side of the caller's role. Said again, it is the same call or place."""
+        """The phone is the other side of the caller's role. Said again, it is the same call or place. Whoever waits
+        says it every ten seconds: a place that is not asked for again within thirty is passed over."""
         role = exchange.caller.role
         if role is None:
             raise wrong_role("requester or a volunteer")

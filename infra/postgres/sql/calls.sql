@@ -76,4 +76,4 @@ DELETE FROM call_reports WHERE (call_id, side, attempt) IN (
     WHERE c.state = 'ended' LIMIT 5000 FOR UPDATE OF r SKIP LOCKED)
 
 -- name: forget_quality
-DELETE FROM call_quality WHERE call_id < eyeline_uuid_at(eyeline_now() - $1::interval)
+DELETE FROM call_quality WHERE call_id < (SELECT eyeline_uuid_at(eyeline_now() - $1::interval))

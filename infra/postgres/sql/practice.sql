@@ -2,11 +2,9 @@
 
 -- name: forget_old
 -- Those long over, and those who waited and went away.
-DELETE FROM practice_calls p
-WHERE p.state = 'ended' AND p.ended_at < eyeline_now() - interval '1 day'
-   OR p.state = 'waiting' AND p.asked_at < eyeline_now() - interval '2 minutes'
-      AND NOT EXISTS (SELECT FROM sessions s WHERE s.id = p.session_id AND s.ended_at IS NULL
-                      AND s.seen_at > eyeline_now() - interval '2 minutes')
+DELETE FROM practice_calls
+WHERE state = 'ended' AND ended_at < (SELECT eyeline_now() - interval '1 day')
+   OR state = 'waiting' AND wanted_at < eyeline_now() - interval '1 minute'
 
 -- name: is_taken
 -- Rung or in a call, or asking for help.
@@ -19,7 +17,8 @@ SELECT count(*) FROM practice_calls WHERE state = 'waiting'
 -- name: ask
 -- Asked again, also on another device, the place is kept.
 INSERT INTO practice_calls (person_id, session_id, side, language) VALUES ($1, $2, $3, $4)
-ON CONFLICT (person_id) WHERE state <> 'ended' DO UPDATE SET session_id = excluded.session_id
+ON CONFLICT (person_id) WHERE state <> 'ended' DO UPDATE
+SET session_id = excluded.session_id, wanted_at = excluded.wanted_at
 WHERE practice_calls.state = 'waiting'
 
 -- name: place
@@ -30,10 +29,11 @@ WHERE p.state = 'waiting' AND (p.asked_at, p.id) <= (mine.asked_at, mine.id)
 DELETE FROM practice_calls WHERE person_id = $1 AND state = 'waiting'
 
 -- name: next_waiting
--- Who is there, and not taken by anything that goes before.
+-- Who is there and said lately that they wait, and is not taken by anything that goes before.
 SELECT p.id, p.person_id FROM practice_calls p JOIN sessions s ON s.id = p.session_id
 WHERE p.state = 'waiting' AND s.ended_at IS NULL
-  AND greatest(s.seen_at, p.asked_at) > eyeline_now() - interval '15 seconds'
+  AND p.wanted_at > eyeline_now() - interval '30 seconds'
+  AND greatest(s.seen_at, p.wanted_at) > eyeline_now() - interval '15 seconds'
   AND NOT EXISTS (SELECT FROM busy b WHERE b.person_id = p.person_id AND b.until > eyeline_now())
   AND NOT EXISTS (SELECT FROM requests r WHERE r.requester_id = p.person_id AND r.state <> 'ended')
 ORDER BY p.asked_at, p.id LIMIT 1 FOR UPDATE OF p SKIP LOCKED

@@ -32,6 +32,11 @@ RETURNING *
 -- Whoever asks again need not be told any more that somebody is free.
 DELETE FROM callbacks c USING requests r WHERE r.requester_id = $1 AND c.request_id = r.id AND c.fired_at IS NULL
 
+-- name: no_practice
+-- Whoever asks for help or gives it waits for no practice call any more. After the commit: a practice call that begins
+-- locks its row before the person, who is locked here already.
+DELETE FROM practice_calls WHERE person_id = $1 AND state = 'waiting'
+
 -- name: get
 SELECT * FROM requests WHERE id = $1
 
