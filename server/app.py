@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import signal
@@ -598,8 +599,10 @@ async def _demo_volunteer(url: str, tls: ssl.SSLContext | None, say: Callable[[s
 
 
 async def _practice_phone(on_this_machine: bool, view: dict[str, Any], line: PhoneLine) -> None:
+    # With it comes all of WebRTC, which most nodes never need and which takes long to load: everybody else goes on.
+    await asyncio.to_thread(importlib.import_module, "infra.phone.practice")
     from infra.phone.loopback import include_loopback
-    from infra.phone.practice import practise  # with it comes all of WebRTC, which most nodes never need
+    from infra.phone.practice import practise
 
     if on_this_machine:
         include_loopback()
