@@ -20,7 +20,7 @@ from server.socket.conversation import Conversation, FrameError
 from server.socket.envelope import decode, encode
 from signaling.model import Call, EndReason, Side
 from signaling.ports import CarrierUnavailable, Claim, Mailboxes
-from signaling.switchboard import CallRefused
+from signaling.switchboard import CallRefused, Refused
 
 log = structlog.get_logger()
 
@@ -83,14 +83,20 @@ class PhoneLine:
     async def _read(self) -> None:
         assert self._claim is not None
         last = (await self._mailboxes.beat([self._claim]))[self._id]
-        if last is None:  # Valkey was wiped
+        if last is None:  # Valkey was wiped, and with it perhaps that the call has ended
             await self.open()
+            await self._see()
         elif last > self._seq:
             for seq, message in await self._mailboxes.read(self._id, self._seq):
                 self._seq = seq
                 frame = json.loads(message)
                 self._conversation.passing(self._id, frame["type"])
                 self._incoming.append(frame)
+
+    async def _see(self) -> None:
+        """How the call is, as a message would say that was lost."""
+        call = await self._desk.switchboard.get(self._id, self._id)
+        self._incoming.append({"type": "call", "data": {"call": self.view(call)}})
 
     async def post(
         self,
@@ -112,6 +118,8 @@ class PhoneLine:
             except FrameError as refused:
                 if not refused.retryable:
                     log.info("the phone was refused", type=type_, code=refused.code)
+                    if refused.code == Refused.CALL_ENDED:
+                        await self._see()
                     return
             except CarrierUnavailable:
                 pass
