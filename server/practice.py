@@ -106,6 +106,8 @@ class Practice:
         self._conversation = conversation
         self._phones: dict[UUID, asyncio.Task[None]] = {}
         self._filling = asyncio.Lock()
+        self._fills: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -118,7 +120,7 @@ class Practice:
         language = caller.languages[0] if caller.languages else "en"
         if not await self._book.ask(person, caller.session_id, side, language):
             raise Taken
-        await self._fill()
+        await self._filled()
         call = await self._book.live_of_person(person)
         if call is None:
             return max(1, await self._book.place(person))
@@ -143,7 +145,7 @@ class Practice:
     async def _round(self) -> None:
         if self._phones:
             await self._book.renew(list(self._phones), LEASE)
-        await self._fill()
+        await self._filled()
         looks = [self._look(call_id) for call_id in await self._book.due()]
         for outcome in await asyncio.gather(*looks, return_exceptions=True):
             if isinstance(outcome, Exception):
@@ -153,10 +155,17 @@ class Practice:
         await self._desk.switchboard.look(call_id)
         await self.tell(call_id)
 
+    async def _filled(self) -> None:
+        """Whoever waits gets a phone; a call that begins meanwhile does, also when who awaits this is cancelled."""
+        filling = asyncio.create_task(self._fill())
+        self._fills.add(filling)
+        filling.add_done_callback(self._fills.discard)
+        await asyncio.shield(filling)
+
     async def _fill(self) -> None:
-        """Whoever waits gets a phone while this node has any."""
+        """While this node has any."""
         async with self._filling:
-            while len(self._phones) < self._at_once:
+            while not self._closing and len(self._phones) < self._at_once:
                 call = await self._book.begin(LIFE, LEASE)
                 if call is None:
                     return
@@ -182,14 +191,18 @@ class Practice:
 
     async def _hang_up(self) -> None:
         """This node goes: its phones with it."""
-        phones = dict(self._phones)
-        with suppress(*self._failures, NoSuchCall):
+        self._closing = True
+        with suppress(*self._failures):
             async with asyncio.timeout(LEAVE_WITHIN_S):
+                async with self._filling:  # whose call begins just now has its phone
+                    phones = list(self._phones)
                 for call_id in phones:
-                    await self._desk.switchboard.drained(call_id)
-        for task in phones.values():
+                    with suppress(NoSuchCall):
+                        await self._desk.switchboard.drained(call_id)
+        tasks = [*self._fills, *self._phones.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*phones.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # -- telling ------------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,11 @@
-"""Who may still wait for a practice call."""
+"""Who may still wait for a practice call, and what the node's phones do when things go wrong around them."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -10,9 +13,16 @@ import pytest
 
 from server.api.practice import PracticeApi
 from server.auth import Caller
+from server.desk import Desk
 from server.errors import ApiError
+from server.ice import IceServers
 from server.practice import MOST_WAITING, Practice
+from server.practice_line import PhoneLine
 from server.routing import Exchange
+from server.socket.conversation import FrameError
+from signaling.model import Call, CallState, EndReason
+from tests.support.fake_mailboxes import FakeCarrier, FakeMailboxes
+from tests.support.fakes.calls import call
 
 ADA = Caller(UUID(int=1), UUID(int=2), "phone", "requester", "active", (), ("en",), "UTC", None, datetime.now(UTC))
 
@@ -39,10 +49,16 @@ class Queue:
         return None
 
 
+NOBODY = cast(Any, None)
+NONE = {"audio": False, "video": False}
+
+
+def practice(queue: Queue) -> Practice:
+    return Practice(cast(Any, queue), NOBODY, NOBODY, NOBODY, NOBODY, NOBODY, (), at_once=3)
+
+
 def api(place: int) -> PracticeApi:
-    nobody = cast(Any, None)
-    queue = cast(Any, Queue(place))
-    return PracticeApi(Practice(queue, nobody, nobody, nobody, nobody, nobody, (), at_once=3))
+    return PracticeApi(practice(Queue(place)))
 
 
 def exchange() -> Exchange[None]:
@@ -59,3 +75,84 @@ async def test_a_full_queue_says_when_to_come_again() -> None:
 async def test_who_waits_in_it_keeps_their_place() -> None:
     reply = await api(place=4).ask(exchange())
     assert (reply.status, cast(Any, reply.body).position) == (202, 4)
+
+
+class SlowQueue(Queue):
+    """A phone is given in its own time."""
+
+    def __init__(self) -> None:
+        super().__init__(place=1)
+        self.begins, self.go_on, self.given = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def begin(self, *terms: object) -> None:
+        self.begins.set()
+        await self.go_on.wait()
+        self.given.set()
+
+    async def due(self) -> list[UUID]:
+        return []
+
+
+async def test_a_call_that_begins_gets_its_phone_though_who_asked_is_gone() -> None:
+    queue = SlowQueue()
+    asking = asyncio.create_task(PracticeApi(practice(queue)).ask(exchange()))
+    await queue.begins.wait()
+    asking.cancel()
+    with suppress(asyncio.CancelledError):
+        await asking
+    queue.go_on.set()
+    await asyncio.wait_for(queue.given.wait(), 5)
+
+
+async def test_a_node_that_goes_begins_no_more_calls() -> None:
+    queue = SlowQueue()
+    queue.go_on.set()
+    ours = practice(queue)
+    running = asyncio.create_task(ours.run())
+    await queue.given.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    queue.begins.clear()
+    assert (await PracticeApi(ours).ask(exchange())).status == 202
+    assert not queue.begins.is_set()
+
+
+class Over:
+    """A switchboard and a conversation that know of one call, which has ended."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    async def get(self, call_id: UUID, person_id: UUID) -> Call:
+        return self._call
+
+    async def handle(self, caller: Caller, owner_epoch: int, frame: object) -> None:
+        raise FrameError("call_ended", "the call has ended")
+
+
+async def ended(carrier: FakeCarrier) -> tuple[PhoneLine, dict[str, Any]]:
+    """A phone's line in a call whose end it was not told, and the call as the phone knows it."""
+    began = call()
+    began = replace(began, volunteer=replace(began.volunteer, person_id=began.id, session_id=began.id))
+    now = datetime.now(UTC)
+    over = cast(Any, Over(replace(began, state=CallState.ENDED, end_reason=EndReason.DONE, ended_at=now)))
+    ice = IceServers((), (), None, timedelta(minutes=5), "all")
+    desk = Desk(NOBODY, over, NOBODY, NOBODY, ice, NOBODY, lambda: now)
+    line = PhoneLine(began, FakeMailboxes(carrier), over, desk)
+    await line.open()
+    return line, line.view(began)
+
+
+async def test_a_phone_whose_mailbox_was_wiped_with_the_end_of_its_call_in_it_hears_of_that_end() -> None:
+    carrier = FakeCarrier()
+    line, _ = await ended(carrier)
+    carrier.wipe()
+    told = await line.next("call", timeout=5)
+    assert told["data"]["call"]["state"] == "ended"
+
+
+async def test_so_does_one_that_is_refused_because_of_it() -> None:
+    line, known = await ended(FakeCarrier())
+    await line.post("media", {"state": "connected", "sending": NONE, "receiving": NONE, "paused": None}, call=known)
+    told = await line.next("call", timeout=5)
+    assert told["data"]["call"]["state"] == "ended"
