@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -28,6 +29,8 @@ class PostgresQuality:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._reports: dict[ReportKey, Quality] = {}
+        self._writing: dict[ReportKey, Quality] = {}
+        """Those of the flush that goes on: not yet to be read in Postgres, perhaps."""
 
     def reported(self, call_id: UUID, side: Side, attempt: int, report: Quality) -> None:
         """The newest report of this connection."""
@@ -37,20 +40,32 @@ class PostgresQuality:
 
     async def flush(self) -> None:
         """Write the reports; those that cannot be written are forgotten, newer ones will come."""
-        gathered, self._reports = list(self._reports.items()), {}
-        for start in range(0, len(gathered), BATCH):
-            some = gathered[start : start + BATCH]
-            calls, sides, attempts = zip(*(key for key, _ in some), strict=True)
-            reports = [msgspec.to_builtins(report) for _, report in some]
-            async with self._pool.acquire() as connection, connection.transaction():
-                await connection.execute("SET LOCAL synchronous_commit = off")
-                await connection.execute(_SQL["report"], calls, sides, attempts, reports)
+        self._writing, self._reports = self._reports, {}
+        gathered = list(self._writing.items())
+        try:
+            for start in range(0, len(gathered), BATCH):
+                await self._write(gathered[start : start + BATCH])
+        finally:
+            self._writing = {}
+
+    async def _write(self, some: Sequence[tuple[ReportKey, Quality]]) -> None:
+        calls, sides, attempts = zip(*(key for key, _ in some), strict=True)
+        reports = [msgspec.to_builtins(report) for _, report in some]
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("SET LOCAL synchronous_commit = off")
+            await connection.execute(_SQL["report"], calls, sides, attempts, reports)
 
     async def seal(self, connection: asyncpg.Connection, call_id: UUID) -> None:
         """Sum up how the call went, in the transaction that ends it; also by what this node has not written yet."""
+        # Before Postgres is asked: what is written meanwhile would be in neither.
+        unwritten = {
+            key[1:]: report
+            for held in (self._writing, self._reports)
+            for key, report in held.items()
+            if key[0] == call_id
+        }
         rows = await connection.fetch(_SQL["reports_of"], call_id)
-        last = {(row["side"], row["attempt"]): msgspec.convert(row["report"], Quality) for row in rows}
-        last |= {key[1:]: report for key, report in self._reports.items() if key[0] == call_id}
+        last = {(row["side"], row["attempt"]): msgspec.convert(row["report"], Quality) for row in rows} | unwritten
         sides = (summary({attempt: last[name, attempt] for name, attempt in last if name == side}) for side in Side)
         await connection.execute(_SQL["seal"], call_id, *(msgspec.to_builtins(side) for side in sides))
 
