@@ -42,6 +42,7 @@ from infra.postgres.news import PostgresNews
 from infra.postgres.pool import OUTAGES, open_pool
 from infra.postgres.practice_book import AllCalls, PostgresPracticeBook
 from infra.postgres.presence import PostgresPresence
+from infra.postgres.probes import PostgresProbes
 from infra.postgres.quality import PostgresQuality
 from infra.postgres.request_book import BookLimits, PostgresRequestBook
 from infra.postgres.suspensions import PostgresSuspensions
@@ -231,6 +232,7 @@ class Node:
             await self.practice.tell(call_id)
 
         self.quality = PostgresQuality(pool)
+        self.probes = PostgresProbes(pool)
         follow, wrap_up = request_follows_call(limits.request), limits.asking.wrap_up
         practices = PostgresPracticeBook(pool, limits.call.connecting)
         calls = AllCalls(PostgresCallBook(pool, follow, limits.call, wrap_up, self.quality), practices)
@@ -322,6 +324,7 @@ class Node:
             lambda: every(LEARN_EVERY_S, "chances", self.learning.learn),
             lambda: every(REPORTS_EVERY_S, "reports", self.quality.flush),
             lambda: every(FORGET_EVERY_S, "reports of the past", self.quality.forget),
+            lambda: every(FORGET_EVERY_S, "probes of the past", self.probes.forget),
             lambda: every(COUNT_EVERY_S, "sides of calls", self.reports.count),
             lambda: lasting("marks", self.news.run),
             lambda: lasting("sockets", self.hub.run),
