@@ -8,6 +8,7 @@ import { hasWord, say } from "./words.js";
 
 const STATE = "practice";
 const SLOW_MS = 600;
+const ASK_AGAIN_MS = 10_000;
 
 export class Practice {
   #page;
@@ -21,6 +22,8 @@ export class Practice {
   /** What the person wished for last, until it is over or no longer wished. */
   #wanted = null;
   #waits = false;
+  #place = null;
+  #again = null;
   #connected = false;
   #found = false;
 
@@ -116,6 +119,7 @@ export class Practice {
       else if (this.#calls.current === null) this.#wait(position);
     } catch (error) {
       if (wanted !== this.#wanted) return;
+      if (this.#waits && error instanceof NetworkError) return this.#askLater();
       this.#wanted = null;
       this.#waits = false;
       this.#leave(say(whyNot(error)));
@@ -123,8 +127,21 @@ export class Practice {
   }
 
   #wait(position) {
+    const isNews = !this.#waits || position !== this.#place;
     this.#waits = true;
-    this.#page.enter(STATE, say("practice_waiting", { position }));
+    this.#place = position;
+    this.#askLater();
+    if (isNews) this.#page.enter(STATE, say("practice_waiting", { position }));
+  }
+
+  /** A place that is not asked for again is given up. So it is when something else came up on the page meanwhile. */
+  #askLater() {
+    clearTimeout(this.#again);
+    this.#again = setTimeout(() => {
+      if (!this.#waits || this.#calls.current) return;
+      if (this.#page.state === STATE) this.#ask();
+      else this.forget();
+    }, ASK_AGAIN_MS);
   }
 
   #changed({ state, side }) {
