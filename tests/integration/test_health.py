@@ -7,8 +7,10 @@ import time
 from collections.abc import AsyncIterator
 from uuid import UUID
 
+import asyncpg
 import pytest
 from alembic.script import ScriptDirectory
+from sqlalchemy.exc import DBAPIError
 
 from infra.postgres.checks import DatabaseChecks
 from infra.postgres.migrate import migrate, migrate_config
@@ -111,6 +113,20 @@ class TestMigrate:
             await pool.execute("DROP DATABASE racing WITH (FORCE)")
         finally:
             await pool.close()
+
+    async def test_waits_for_whoever_uses_the_tables_a_little_at_a_time(
+        self, database_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name, value in (("LOCK_TIMEOUT", "50ms"), ("TRIES", 2), ("PAUSE_S", 0.01)):
+            monkeypatch.setattr(f"infra.postgres.migrate.{name}", value)
+        async with asyncio.timeout(30):
+            in_the_way = await asyncpg.connect(database_url)
+            await in_the_way.execute("BEGIN; LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(DBAPIError, match="lock timeout"):
+                await migrate(database_url)
+            monkeypatch.setattr("infra.postgres.migrate.TRIES", 200)
+            asyncio.get_running_loop().call_later(0.3, in_the_way.terminate)
+            await migrate(database_url)
 
     def test_the_newest_revision_is_the_one_that_all_lead_to(self) -> None:
         assert ScriptDirectory.from_config(migrate_config()).get_current_head() == newest()
