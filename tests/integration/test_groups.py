@@ -110,13 +110,13 @@ class TestGroups:
         group = await town.group(owner)
         member, _ = await town.member(owner, group)
         path = f"/v1/groups/{group}"
-        for body, direct in (
-            ({"name": "Family", "direct": True}, True),
-            ({"name": "Friends"}, True),
-            ({"name": "Friends", "direct": False}, False),
+        for newcomer_name, body, direct in (
+            ("Nanna", {"name": "Family", "direct": True}, True),
+            ("Niels", {"name": "Friends"}, True),
+            ("Nora", {"name": "Friends", "direct": False}, False),
         ):
             assert (await town.call("PATCH", path, owner, body)).body["group"]["direct"] is direct
-            newcomer, _ = await town.member(owner, group, str(len(body)) + body["name"])
+            newcomer, _ = await town.member(owner, group, newcomer_name)
             assert [each["direct"] for each in await town.groups(newcomer)] == [direct]
             assert [each["direct"] for each in await town.groups(member)] == [False]
         made = await town.call("POST", "/v1/groups", owner, {"name": "Near", "direct": True})
