@@ -99,6 +99,7 @@ export class Practice {
     this.#page.sounds.unlock().catch(() => {});
     this.#page.notice(null);
     const wanted = (this.#wanted = {});
+    this.#waits = false;
     const words = say(this.#asking);
     this.#page.enter(STATE, words, { quiet: true });
     const slow = setTimeout(() => this.#page.speak(words), SLOW_MS); // the browser truly asks
@@ -138,8 +139,8 @@ export class Practice {
   #askLater() {
     clearTimeout(this.#again);
     this.#again = setTimeout(() => {
-      if (!this.#waits || this.#calls.current) return;
-      if (this.#page.state === STATE) this.#ask();
+      if (!this.#waits) return;
+      if (this.#page.state === STATE && !this.#calls.current) this.#ask();
       else this.forget();
     }, ASK_AGAIN_MS);
   }
