@@ -20,4 +20,13 @@ wakes_given_up = Counter(
 )
 
 tasks = Gauge("eyeline_tasks", "Tasks of the event loop now; a number that only grows is a leak")
-tasks.set_function(lambda: len(asyncio.all_tasks()))
+
+
+def _live_tasks() -> float:
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:  # collected where no event loop runs
+        return 0.0
+
+
+tasks.set_function(_live_tasks)

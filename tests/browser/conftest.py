@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page
+from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from tests.support.chromium import chromium
 from tests.support.installation import Installation, installation
 from tests.support.people import Street, street
 from tests.support.scripted_server import ScriptedServer
+
+expect.set_options(timeout=20_000)
+"""What a page does not show by then it will not show; a busy machine is no failure."""
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -40,7 +40,6 @@ export class GroupsEditor {
     shown.append(
       element("h4", { text: name, tabindex: "-1" }),
       members.length ? people : element("p", { text: say("group_empty"), kind: "hint" }),
-      this.#direct(group),
       ...this.#invite(group),
       element(
         "div",
@@ -48,6 +47,7 @@ export class GroupsEditor {
         button(say("invite_somebody"), () => this.#makeInvite(group), { label: say("invite_to", { name }) }),
         button(say("dissolve"), () => this.#dissolve(group), { label: say("dissolve_group", { name }), kind: "quiet" }),
       ),
+      this.#direct(group),
     );
     return shown;
   }
