@@ -119,7 +119,8 @@ class TestAnswering:
 
     async def said_no(self, volunteer: Phone, request_id: str, epoch: int, code: str) -> None:
         outside = volunteer.outside
-        async with outside.nothing_changes():
+        thanks = ("standby_until", "hot_until") if code == "answered_elsewhere" else ()
+        async with outside.nothing_changes(*thanks):
             error = await refused(volunteer, "POST", f"/v1/requests/{request_id}/accept", {"epoch": epoch})
             is_refusal(error, 409, code)
             frame = await frame_refused(volunteer, "accept", {"request_id": request_id, "epoch": epoch})
