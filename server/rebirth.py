@@ -7,6 +7,7 @@ that holds the lease on it, most wanted languages first; each is answered for as
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
@@ -27,6 +28,8 @@ CHECK_S = 0.5
 LEASE_S = 5.0
 PAGE = 1000
 """Volunteers read at once; a node that rebuilds is deaf to its sockets for some ten milliseconds at a time."""
+READ_AHEAD = 2
+"""Pages that Postgres works on while one is put."""
 PARTS = 2
 RELIST_EVERY_S = 20.0
 
@@ -69,13 +72,14 @@ class Index(Protocol):
 class Census(Protocol):
     """All volunteers, as the index wants them."""
 
-    async def of(self, people: Collection[UUID]) -> list[Listing]: ...
+    async def of(
+        self, people: Collection[UUID], *, speaking: Collection[str] | None = None, besides: Collection[str] = ()
+    ) -> list[Listing]:
+        """Those of these who can be asked, speak one of the (index) languages `speaking` (None: any) and none of
+        `besides`."""
 
-    async def page(
-        self, after: UUID | None, limit: int, *, speaking: Collection[str] | None = None, besides: Collection[str] = ()
-    ) -> tuple[list[Listing], UUID | None]:
-        """Of the next `limit` volunteers after this id those who can be asked, speak one of the languages `speaking`
-        (None: any) and none of `besides`. With them the id to go on after; None: that was the last."""
+    async def page(self, after: UUID | None, limit: int) -> list[UUID]:
+        """The next volunteers after this id, at most `limit`."""
 
     async def wanted(self) -> Sequence[Collection[str]]:
         """Groups of (index) languages, most wanted first."""
@@ -166,23 +170,24 @@ class Rebirth:
     async def _pages(
         self, speaking: Collection[str] | None, besides: Collection[str]
     ) -> AsyncGenerator[Sequence[Listing], None]:
-        """The next page is read while the last one is put."""
+        """Some pages are read while the last one is put."""
 
-        def read(after: UUID | None) -> asyncio.Task[tuple[list[Listing], UUID | None]]:
-            return asyncio.create_task(self._census.page(after, PAGE, speaking=speaking, besides=besides))
+        async def read(people: Collection[UUID]) -> list[Listing]:
+            return await self._census.of(people, speaking=speaking, besides=besides)
 
-        reading = read(None)
+        reading: deque[asyncio.Task[list[Listing]]] = deque()
+        people = await self._census.page(None, PAGE)
         try:
-            more = True
-            while more:
-                page, after = await reading
-                more = after is not None
-                if more:
-                    reading = read(after)
-                yield page
+            while people or reading:
+                if people:
+                    reading.append(asyncio.create_task(read(people)))
+                    people = await self._census.page(people[-1], PAGE) if len(people) == PAGE else []
+                if len(reading) > READ_AHEAD or not people:
+                    yield await reading.popleft()
         finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+            for task in reading:
+                task.cancel()
+            await asyncio.gather(*reading, return_exceptions=True)
 
     def loops(self) -> list[Loop]:
         """The loops that always run, each until cancelled."""

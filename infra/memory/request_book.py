@@ -590,10 +590,6 @@ class MemoryListings:
         tiers = [(one, one.tier(now)) for one in known if one is not None]
         return [_listing(one, tier, self._book.taken_until(one.id)) for one, tier in tiers if tier is not None]
 
-    async def page(self, after: UUID | None, limit: int) -> tuple[list[Listing], UUID | None]:
-        these = [p for p in sorted(self._book.people) if after is None or p > after][:limit]
-        return await self.of(these), these[-1] if len(these) == limit else None
-
 
 def _listing(one: Volunteer, tier: Tier, taken_until: datetime | None) -> Listing:
     moments = [one.not_before, taken_until] + ([one.week_full_until] if tier is not Tier.HOT else [])

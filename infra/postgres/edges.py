@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -23,13 +23,12 @@ class EdgeCache:
         self._known: dict[tuple[str | None, str], tuple[float, float, Edges]] = {}
         """Weekly hours (JSON) and zone -> from when until when (exclusive) these edges are the ones."""
 
-    def of(self, weekly: str | None, zone: str, now: datetime) -> Edges:
-        """Edges as of `now`; (None, None) without hours, or when the zone does not exist (any more)."""
-        moment = now.timestamp()
+    def of(self, weekly: str | None, zone: str, moment: float) -> Edges:
+        """Edges as of this moment (Unix seconds); (None, None) without hours, or when the zone does not exist."""
         known = self._known.get((weekly, zone))
         if known is not None and known[0] <= moment < known[1]:
             return known[2]
-        edges = _edges(weekly, zone, now)
+        edges = _edges(weekly, zone, datetime.fromtimestamp(moment, UTC))
         if len(self._known) >= MOST:
             self._known.clear()
         self._known[weekly, zone] = (moment, math.inf if edges[1] is None else edges[1], edges)

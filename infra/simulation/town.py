@@ -51,10 +51,6 @@ class TownListings:
     async def of(self, people: Collection[UUID]) -> list[Listing]:
         return [self._within_hours(listing) for listing in await self._listings.of(people)]
 
-    async def page(self, after: UUID | None, limit: int) -> tuple[list[Listing], UUID | None]:
-        listings, last = await self._listings.page(after, limit)
-        return [self._within_hours(listing) for listing in listings], last
-
     def _within_hours(self, listing: Listing) -> Listing:
         person = self._people[listing.person_id]
         opens_at, closes_at = self._hours(person)

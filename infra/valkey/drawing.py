@@ -54,9 +54,9 @@ class _Turn:
     id: bytes
 
     @classmethod
-    def told(cls, packed: bytes) -> _Turn:
+    def told(cls, ids: bytes, turns: bytes) -> list[_Turn]:
         """What `lua/_index.lua` `index_told` packed."""
-        return cls(_TURN.unpack_from(packed, 16)[0], packed[:16])
+        return [cls(turn, ids[16 * place : 16 * place + 16]) for place, (turn,) in enumerate(_TURN.iter_unpack(turns))]
 
 
 class Drawing:
@@ -135,12 +135,12 @@ class _One:
             replies = await self._ask(
                 "index_peek", {shard: self._walk(shard, wanted, len(self._all)) for shard in self._all}
             )
-            ready = sum(size for _, _, size in replies.values())
-            heads = [(_Turn.told(packed), shard) for shard, (told, _, _) in replies.items() for packed in told]
+            ready = sum(size for _, _, _, size in replies.values())
+            heads = [(turn, shard) for shard, (*told, _, _) in replies.items() for turn in _Turn.told(*told)]
             await self._take(Counter(shard for _, shard in nsmallest(wanted, heads, key=itemgetter(0))))
             if len(heads) < wanted and len(replies) < len(self._all):
                 raise IndexUnavailable("not rebuilt yet")
-            if not heads and not any(more for _, more, _ in replies.values()):
+            if not heads and not any(more for _, _, more, _ in replies.values()):
                 break
         return ready
 
@@ -151,8 +151,8 @@ class _One:
             shard: [*self._walk(shard, share, len(wanted)), self._wish.lease_until] for shard, share in wanted.items()
         }
         replies = await self._ask("index_draw", asked) if asked else {}
-        self._taken += [_Turn.told(packed) for told, _ in replies.values() for packed in told]
-        return any(more for _, more in replies.values()) if replies else None
+        self._taken += [turn for *told, _ in replies.values() for turn in _Turn.told(*told)]
+        return any(more for _, _, more in replies.values()) if replies else None
 
     def _walk(self, shard: Shard, count: int, shards: int) -> list[Argument]:
         """ARGV of `index_draw` and `index_peek`, after the number of shards."""

@@ -43,8 +43,8 @@ class Shard:
 
     @property
     def close(self) -> bytes:
-        """Sorted set, id -> moment: people in ready who are not hot, scored by the end of their present window. Who is
-        open all week is not in it."""
+        """Sorted set, id -> moment: people in ready who are not hot, scored by the end of their present window; they
+        stay in it while they are drawn or held. Who is open all week is not in it."""
         return self._key(b"close")
 
     @property

@@ -25,13 +25,13 @@ from redis.asyncio import Redis
 from infra.postgres.listings import PostgresListings
 from infra.postgres.pool import open_pool
 from infra.postgres.request_book import BookLimits, PostgresRequestBook
-from infra.valkey.connection import pipelined_on
+from infra.valkey.connection import open_valkey, pipelined_on
 from infra.valkey.generation import Generation, Rebuild
 from infra.valkey.index import ValkeyIndex, pack
 from infra.valkey.keys import Shards
 from infra.valkey.library import Library
 from matching.model import Listing, Tier
-from server.rebirth import Rebirth
+from server.rebirth import PAGE, Rebirth
 from tests.bench.figures import Figure, figure, quantile
 from tests.bench.volunteers import HOUR_S, LANGUAGES, NOW, Crowd
 from tests.support.engines import Engines
@@ -89,7 +89,7 @@ async def opened(url: str) -> AsyncIterator[Bench]:
 
 def _patient(url: str) -> Redis:
     """Unlike a node's, this client waits for a machine that has other things to do."""
-    return Redis.from_url(url, protocol=2, socket_timeout=60.0)
+    return open_valkey(url, answer_s=60.0)
 
 
 async def measure(bench: Bench, volunteers: int) -> dict[str, Figure]:
@@ -239,7 +239,8 @@ async def pairs_per_second(bench: Bench, pair: Callable[[Bench, str, Tier], Awai
     async def caller() -> None:
         nonlocal done
         while time.perf_counter() < stop_at:
-            done += await pair(bench, *next(kinds)) == WAVE
+            people = await pair(bench, *next(kinds))
+            done += people == WAVE
 
     begun = time.perf_counter()
     await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
@@ -322,9 +323,10 @@ async def rebuilt(engines: Engines, url: str, people: int) -> dict[str, Figure]:
 
 
 async def _read_all(census: PostgresListings) -> None:
-    _, after = await census.page(None, 1000)
-    while after is not None:
-        _, after = await census.page(after, 1000)
+    people = await census.page(None, PAGE)
+    while people:
+        await census.of(people)
+        people = await census.page(people[-1], PAGE)
 
 
 async def _settle(database_url: str, people: int) -> None:

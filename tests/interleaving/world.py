@@ -201,8 +201,7 @@ class World(Town):
         book, index, listings, _ = self.ports()
         generation = self.index.generation
         await book.look_at_all()
-        page, _ = await listings.page(None, 1000)
-        await index.put(page, (await book.now()).timestamp())
+        await index.put(await listings.of(list(self.book.people)), (await book.now()).timestamp())
         await self.happens("the index is complete", lambda: self.index.complete_as(generation))
 
     async def wipe(self) -> None:

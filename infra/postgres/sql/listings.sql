@@ -1,14 +1,5 @@
 -- Volunteers as the index lists them, and how sessions are seen.
 
--- name: of
-SELECT u.id, u.index_languages, u.time_zone, u.last_asked_at, u.not_before, u.week_full_until, u.connected_at,
-       a.weekly::text, coalesce(a.paused, false) AS paused, a.paused_until, b.until AS busy_until,
-       t.tier
-FROM users u CROSS JOIN LATERAL (SELECT eyeline_tier(u.id, $2) AS tier) t LEFT JOIN availability a ON a.user_id = u.id
-     LEFT JOIN busy b ON b.person_id = u.id AND b.until > eyeline_now()
-WHERE u.id = ANY ($1::uuid[]) AND u.role = 'volunteer' AND u.status = 'active' AND u.index_languages <> '{}'
-  AND t.tier IS NOT NULL
-
 -- name: page
 -- Who comes next.
 SELECT id FROM users
@@ -16,17 +7,18 @@ WHERE role = 'volunteer' AND status = 'active' AND index_languages <> '{}'
   AND id > coalesce($1::uuid, '00000000-0000-0000-0000-000000000000')
 ORDER BY id LIMIT $2
 
--- name: those_of
--- Of these people those who speak what is wanted. The tier is that of eyeline_tier, without a call for each.
+-- name: of
+-- Of these people those who can be asked and speak what is wanted, by id. Moments are Unix seconds: for a whole rebuild, making
+-- dates of them costs more than finding them. The tier is that of eyeline_tier, without a call for each.
 WITH moment AS MATERIALIZED (
     SELECT eyeline_now() AS now
 ), wanted AS MATERIALIZED (
     SELECT id, index_languages, time_zone, last_asked_at, not_before, week_full_until, connected_at, hot_until
     FROM users
-    WHERE id = ANY ($1::uuid[]) AND role = 'volunteer' AND status = 'active'
-      AND ($3::text[] IS NULL OR index_languages && $3) AND NOT index_languages && $4
+    WHERE id = ANY ($1::uuid[]) AND role = 'volunteer' AND status = 'active' AND index_languages <> '{}'
+      AND ($4::text[] IS NULL OR index_languages && $4) AND NOT index_languages && $5
 ), listed AS (
-    SELECT u.*, a.*, b.until AS busy_until,
+    SELECT u.*, a.*, b.until AS busy_until, now,
            CASE WHEN there.ready OR there.open AND u.hot_until > now THEN 'hot'
                 WHEN there.open OR woken.seen_at > now - interval '30 days' THEN 'cold'
                 WHEN woken.seen_at IS NOT NULL THEN 'idle' END AS tier
@@ -43,7 +35,14 @@ WITH moment AS MATERIALIZED (
              SELECT weekly::text, paused, paused_until FROM availability WHERE user_id = u.id OFFSET 0) a ON true
          LEFT JOIN LATERAL (SELECT until FROM busy WHERE person_id = u.id AND until > now OFFSET 0) b ON true
 )
-SELECT * FROM listed WHERE tier IS NOT NULL ORDER BY id
+SELECT id, array_to_string(index_languages, ',') AS languages, tier, time_zone, weekly, connected_at IS NULL AS newcomer,
+       extract(epoch FROM last_asked_at)::float8 AS last_asked_at,
+       CASE WHEN paused AND paused_until IS NULL THEN 'infinity'
+            -- Rung often enough this week: who says they are ready is asked all the same. A call has no end yet; should the
+            -- word of it be lost, they still come back some time and are looked at again.
+            ELSE coalesce(extract(epoch FROM greatest(paused_until, not_before, CASE WHEN tier <> 'hot' THEN week_full_until END,
+                 CASE WHEN busy_until = 'infinity' THEN now + $3 ELSE busy_until END)), 0)::float8 END AS not_before
+FROM listed WHERE tier IS NOT NULL ORDER BY id
 
 -- name: wanted
 -- What requests wait for now, and what was asked for lately, each by how much.

@@ -2,81 +2,110 @@
 -- are declared with their meaning in infra/valkey/keys.py. Undeclared keys are fine: all share the prefix's slot.
 --
 -- A person is in every ready set of their tier and languages, or in wake, never in both. People in ready who are not hot and whose
--- window ends are also in close.
+-- window ends are also in close, and stay there while they are away for a while.
 --
--- Every call of a command costs more than what it does, so functions gather what they change and do it at once.
+-- Every call of a command costs more than what it does, so functions gather what they change and do it at once. Making a table
+-- costs as much as three questions to a string, so a person is handed about as their packed record.
 
 local INDEX_TIERS = { h = 'hot', c = 'cold', i = 'idle' }
 local INDEX_HEAD_START_S = 259200 -- matching/turns.py NEWCOMER_HEAD_START_S
-local INDEX_LAYOUT = '>c1dddd'
 local INDEX_ARGS_MAX = 4000
+local INDEX_KINDS_MAX = 10000
 
 -- -- people
 
--- A person from their record. Layout: infra/valkey/index.py `pack`; missing moments are +inf.
-local function index_unpack(packed)
-  local letter, opens_at, closes_at, not_before, last_asked_at, at = struct.unpack(INDEX_LAYOUT, packed)
-  local small = string.lower(letter)
-  return {
-    letter = letter,
-    tier = INDEX_TIERS[small],
-    newcomer = letter ~= small,
-    opens_at = opens_at,
-    closes_at = closes_at,
-    not_before = not_before,
-    last_asked_at = last_asked_at,
-    languages = string.sub(packed, at),
-  }
+-- Where the parts of a record begin, after the letter. Layout: infra/valkey/index.py `pack`; missing moments are +inf.
+local INDEX_OPENS_AT, INDEX_CLOSES_AT, INDEX_NOT_BEFORE, INDEX_LAST_ASKED_AT, INDEX_LANGUAGES = 2, 10, 18, 26, 34
+
+local function index_moment(person, part)
+  return (struct.unpack('>d', person, part))
 end
 
-local function index_pack(person)
-  return struct.pack(INDEX_LAYOUT, person.letter, person.opens_at, person.closes_at, person.not_before,
-    person.last_asked_at) .. person.languages
+local INDEX_WITH = { [INDEX_NOT_BEFORE] = '>c17dc0', [INDEX_LAST_ASKED_AT] = '>c25dc0' }
+
+-- Their record with another moment.
+local function index_with(person, part, moment)
+  return struct.pack(INDEX_WITH[part], person, moment, string.sub(person, part + 8))
 end
 
--- The people of these ids, in order; false for those who are not known.
+-- Their record with this moment, or the one it has if that is later.
+local function index_with_later(person, part, moment)
+  return index_moment(person, part) < moment and index_with(person, part, moment) or person
+end
+
+-- The records of these ids, in order; false for those who are not known.
 local function index_read(prefix, ids)
-  local people = {}
-  if #ids > 0 then
-    for place, packed in ipairs(redis.call('HMGET', prefix .. 'people', unpack(ids))) do
-      people[place] = packed and index_unpack(packed)
-    end
+  return #ids > 0 and redis.call('HMGET', prefix .. 'people', unpack(ids)) or {}
+end
+
+-- Kinds worked out so far, by letter, then by languages. Only remembers what follows from these: each process may forget it.
+local index_kinds, index_kinds_count = {}, 0
+
+local function index_new_kind(letter, languages)
+  local small = string.lower(letter)
+  local kind = { tier = INDEX_TIERS[small], newcomer = letter ~= small, languages = {}, speaks = {}, ready = {} }
+  for language in string.gmatch(languages, '[^,]+') do
+    kind.languages[#kind.languages + 1], kind.speaks[language] = language, true
   end
-  return people
+  return kind
 end
 
--- What ready sets are sorted by (matching/turns.py).
-local function index_turn(person)
-  return person.newcomer and person.last_asked_at - INDEX_HEAD_START_S or person.last_asked_at
-end
-
-local function index_speaks(person, language)
-  return person.languages == language or string.find(',' .. person.languages .. ',', ',' .. language .. ',', 1, true)
-end
-
--- When they may be asked: a hot person said "ready now", which beats their window.
-local function index_ready_at(person)
-  if person.tier == 'hot' then
-    return person.not_before
+-- What many people have in common: { tier =, newcomer =, languages = { 'en', 'da' }, speaks = { en = true, da = true },
+-- ready = { [prefix] = keys of the sets they belong into } }.
+local function index_kind(person)
+  local letter, languages = string.sub(person, 1, 1), string.sub(person, INDEX_LANGUAGES)
+  local of_letter = index_kinds[letter]
+  local kind = of_letter and of_letter[languages]
+  if kind then
+    return kind
   end
-  return math.max(person.not_before, person.opens_at)
-end
-
-local function index_window_over(person, now)
-  return person.tier ~= 'hot' and now >= person.closes_at
-end
-
--- Whether they belong into ready at `now`.
-local function index_may_be_asked(person, now)
-  return index_ready_at(person) <= now and not index_window_over(person, now)
-end
-
-local function index_has_close(person)
-  return person.tier ~= 'hot' and person.closes_at < math.huge
+  if index_kinds_count == INDEX_KINDS_MAX then
+    index_kinds, index_kinds_count = {}, 0
+  end
+  kind = index_new_kind(letter, languages)
+  index_kinds[letter] = index_kinds[letter] or {}
+  index_kinds[letter][languages], index_kinds_count = kind, index_kinds_count + 1
+  return kind
 end
 
 local function index_ready_key(prefix, tier, language)
   return prefix .. 'ready:' .. tier .. ':' .. language
+end
+
+-- The ready sets they belong into.
+local function index_ready_keys(prefix, person)
+  local kind = index_kind(person)
+  local keys = kind.ready[prefix]
+  if not keys then
+    keys = {}
+    for place, language in ipairs(kind.languages) do
+      keys[place] = index_ready_key(prefix, kind.tier, language)
+    end
+    kind.ready[prefix] = keys
+  end
+  return keys
+end
+
+-- What ready sets are sorted by (matching/turns.py).
+local function index_turn(person)
+  local last_asked_at = index_moment(person, INDEX_LAST_ASKED_AT)
+  return index_kind(person).newcomer and last_asked_at - INDEX_HEAD_START_S or last_asked_at
+end
+
+-- When they may be asked: a hot person said "ready now", which beats their window.
+local function index_ready_at(person)
+  local not_before = index_moment(person, INDEX_NOT_BEFORE)
+  return index_kind(person).tier == 'hot' and not_before or math.max(not_before, index_moment(person, INDEX_OPENS_AT))
+end
+
+-- When their window ends, inf if that is nothing to them.
+local function index_closes_at(person)
+  return index_kind(person).tier == 'hot' and math.huge or index_moment(person, INDEX_CLOSES_AT)
+end
+
+-- Whether they belong into ready at `now`.
+local function index_may_be_asked(person, now)
+  return index_ready_at(person) <= now and now < index_closes_at(person)
 end
 
 -- -- changes, gathered by key and done at once: what is removed, then what is added
@@ -105,27 +134,25 @@ local function index_adds(changes, key, score, id)
   group[size + 1], group[size + 2] = score, id
 end
 
-local function index_writes(changes, id, packed)
+local function index_writes(changes, id, person)
   local records, size = changes.records, #changes.records
-  records[size + 1], records[size + 2] = id, packed
+  records[size + 1], records[size + 2] = id, person
 end
 
 local function index_out_of_ready(changes, prefix, id, person)
-  for language in string.gmatch(person.languages, '[^,]+') do
-    index_removes(changes, index_ready_key(prefix, person.tier, language), id)
-  end
-  if index_has_close(person) then
-    index_removes(changes, prefix .. 'close', id)
+  for _, key in ipairs(index_ready_keys(prefix, person)) do
+    index_removes(changes, key, id)
   end
 end
 
 -- Into ready, at the place of their turn.
 local function index_into_ready(changes, prefix, id, person)
-  for language in string.gmatch(person.languages, '[^,]+') do
-    index_adds(changes, index_ready_key(prefix, person.tier, language), index_turn(person), id)
+  local turn, closes_at = index_turn(person), index_closes_at(person)
+  for _, key in ipairs(index_ready_keys(prefix, person)) do
+    index_adds(changes, key, turn, id)
   end
-  if index_has_close(person) then
-    index_adds(changes, prefix .. 'close', person.closes_at, id)
+  if closes_at < math.huge then
+    index_adds(changes, prefix .. 'close', closes_at, id)
   end
 end
 
@@ -133,6 +160,13 @@ end
 local function index_shelve(changes, prefix, id, person, moment)
   index_out_of_ready(changes, prefix, id, person)
   index_adds(changes, prefix .. 'wake', moment, id)
+end
+
+-- Out of all sets.
+local function index_out(changes, prefix, id, person)
+  index_out_of_ready(changes, prefix, id, person)
+  index_removes(changes, prefix .. 'wake', id)
+  index_removes(changes, prefix .. 'close', id)
 end
 
 local function index_do(command, key, args)
@@ -151,26 +185,26 @@ local function index_apply(changes, prefix)
   end
 end
 
--- People kept away until a moment of their own; those who were in ready leave it.
+-- Write people, each with a later moment from which on they may be asked; those who were in ready leave it. Records of people who
+-- are not known are false. Gives how many were.
 local function index_keep_away(prefix, ids, people)
-  local changes, known = index_changes(), {}
+  local changes, known, wake = index_changes(), {}, {}
   for place, person in ipairs(people) do
     if person then
-      index_writes(changes, ids[place], index_pack(person))
-      index_adds(changes, prefix .. 'wake', index_ready_at(person), ids[place])
+      index_writes(changes, ids[place], person)
       known[#known + 1] = place
+      wake[2 * #known - 1], wake[2 * #known] = index_ready_at(person), ids[place]
     end
   end
   if #known == 0 then
     return 0
   end
   -- Mostly they are in wake already: then there is nothing to remove.
-  if redis.call('ZADD', prefix .. 'wake', unpack(changes.added[prefix .. 'wake'])) > 0 then
+  if redis.call('ZADD', prefix .. 'wake', unpack(wake)) > 0 then
     for _, place in ipairs(known) do
       index_out_of_ready(changes, prefix, ids[place], people[place])
     end
   end
-  changes.added = {}
   index_apply(changes, prefix)
   return #known
 end
@@ -178,7 +212,7 @@ end
 -- -- going through a ready set
 
 -- Up to `wanted` people from the head of a ready set who may be asked, but for the excluded (16-byte ids, one after the
--- other): their ids, and who they are. Whoever does not belong into the set is put away with `changes`. Also gives 1 if
+-- other): their ids, and their records. Whoever does not belong into the set is put away with `changes`. Also gives 1 if
 -- `slack` more entries than were wanted or excluded were looked at before the set's end, else 0.
 local function index_walk(changes, prefix, tier, language, now, wanted, excluded_ids, slack)
   local excluded, excluded_count = {}, 0
@@ -188,7 +222,8 @@ local function index_walk(changes, prefix, tier, language, now, wanted, excluded
   end
   local ready, budget, from, ids, people = index_ready_key(prefix, tier, language), wanted + excluded_count + slack, 0, {}, {}
   while #ids < wanted and budget > 0 do
-    local page = redis.call('ZRANGE', ready, from, from + math.min(budget, wanted - #ids + 4) - 1)
+    -- Not more than are wanted: mostly the first ones are those.
+    local page = redis.call('ZRANGE', ready, from, from + math.min(budget, math.max(wanted - #ids, 4)) - 1)
     if #page == 0 then
       return ids, people, 0
     end
@@ -200,12 +235,13 @@ local function index_walk(changes, prefix, tier, language, now, wanted, excluded
       end
     end
     for place, person in ipairs(index_read(prefix, candidates)) do
-      local id = candidates[place]
+      local id, kind = candidates[place], person and index_kind(person)
       if #ids == wanted then
         break
-      elseif not person or person.tier ~= tier or not index_speaks(person, language) then
+      elseif not kind or kind.tier ~= tier or not kind.speaks[language] then
         index_removes(changes, ready, id) -- what the record does not say is not so
-      elseif index_window_over(person, now) then
+      elseif index_closes_at(person) <= now then
+        index_removes(changes, prefix .. 'close', id)
         index_shelve(changes, prefix, id, person, now) -- the next sweep tells that new edges are needed
       else
         ids[#ids + 1], people[#people + 1] = id, person
@@ -215,13 +251,13 @@ local function index_walk(changes, prefix, tier, language, now, wanted, excluded
   return ids, people, #ids < wanted and 1 or 0
 end
 
--- What is told of people found: id and turn of each.
+-- What is told of people found: their ids, and their turns (big-endian doubles), one after the other.
 local function index_told(ids, people)
-  local told = {}
-  for place, id in ipairs(ids) do
-    told[place] = id .. struct.pack('>d', index_turn(people[place]))
+  local turns = {}
+  for place, person in ipairs(people) do
+    turns[place] = index_turn(person)
   end
-  return told
+  return table.concat(ids), #ids > 0 and struct.pack('>' .. string.rep('d', #ids), unpack(turns)) or ''
 end
 
 -- -- the life of the data

@@ -5,10 +5,9 @@
 -- Reply: number of people known
 local prefix, asked_at, hold_until, ids = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), { unpack(ARGV, 3) }
 local people = index_read(prefix, ids)
-for _, person in ipairs(people) do
+for place, person in ipairs(people) do
   if person then
-    person.last_asked_at = math.max(person.last_asked_at, asked_at)
-    person.not_before = math.max(person.not_before, hold_until)
+    people[place] = index_with_later(index_with_later(person, INDEX_NOT_BEFORE, hold_until), INDEX_LAST_ASKED_AT, asked_at)
   end
 end
 return index_keep_away(prefix, ids, people)

@@ -2,8 +2,8 @@
 -- KEYS[1] prefix of the shard's keys
 -- ARGV[1] shards  ARGV[2] language  ARGV[3] tier  ARGV[4] now  ARGV[5] how many  ARGV[6] excluded ids, 16 bytes each, one
 -- after the other  ARGV[7] how many more entries may be looked at than are wanted or excluded  ARGV[8] lease_until
--- Reply: {16-byte id and turn of each, 1 if that bound was met before the set's end else 0}; nil while the index does not
--- answer for this language
+-- Reply: {ids, turns (`index_told`), 1 if that bound was met before the set's end else 0}; nil while the index does not answer
+-- for this language
 local prefix, language, lease_until = KEYS[1], ARGV[2], tonumber(ARGV[8])
 if not generation_answers(prefix, ARGV[1], language) then
   return false
@@ -12,10 +12,10 @@ local changes = index_changes()
 local ids, people, more = index_walk(changes, prefix, ARGV[3], language, tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6],
   tonumber(ARGV[7]))
 for place, id in ipairs(ids) do
-  local person = people[place]
-  person.not_before = lease_until
-  index_writes(changes, id, index_pack(person))
-  index_shelve(changes, prefix, id, person, index_ready_at(person))
+  local person = index_with(people[place], INDEX_NOT_BEFORE, lease_until)
+  index_writes(changes, id, person)
+  index_shelve(changes, prefix, id, person, lease_until)
 end
 index_apply(changes, prefix)
-return { index_told(ids, people), more }
+local told_ids, told_turns = index_told(ids, people)
+return { told_ids, told_turns, more }

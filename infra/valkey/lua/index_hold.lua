@@ -4,9 +4,9 @@
 -- Reply: number of people known
 local prefix, hold_until, ids = KEYS[1], tonumber(ARGV[1]), { unpack(ARGV, 2) }
 local people = index_read(prefix, ids)
-for _, person in ipairs(people) do
+for place, person in ipairs(people) do
   if person then
-    person.not_before = hold_until
+    people[place] = index_with(person, INDEX_NOT_BEFORE, hold_until)
   end
 end
 return index_keep_away(prefix, ids, people)

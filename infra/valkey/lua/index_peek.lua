@@ -1,8 +1,7 @@
 -- Who would be drawn from a ready set, and how many are in it. They stay; those whose window is over do not.
 -- KEYS[1] prefix of the shard's keys
 -- ARGV[1..7] as of index_draw
--- Reply: {16-byte id and turn of each, 1 if the bound was met before the set's end else 0, people in the set}; nil while
--- the index does not answer for this language
+-- Reply: {ids, turns, 1 or 0 as of index_draw, people in the set}; nil while the index does not answer for this language
 local prefix, language, tier = KEYS[1], ARGV[2], ARGV[3]
 if not generation_answers(prefix, ARGV[1], language) then
   return false
@@ -11,4 +10,5 @@ local changes = index_changes()
 local ids, people, more = index_walk(changes, prefix, tier, language, tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6],
   tonumber(ARGV[7]))
 index_apply(changes, prefix)
-return { index_told(ids, people), more, redis.call('ZCARD', index_ready_key(prefix, tier, language)) }
+local told_ids, told_turns = index_told(ids, people)
+return { told_ids, told_turns, more, redis.call('ZCARD', index_ready_key(prefix, tier, language)) }

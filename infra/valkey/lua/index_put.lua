@@ -7,20 +7,18 @@ local prefix, now, only_new = KEYS[1], tonumber(ARGV[2]), ARGV[3] == '1'
 if not generation_admits(prefix, ARGV[1]) then
   return false
 end
-local ids, languages = {}, {}
+local ids, kinds = {}, {}
 for at = 4, #ARGV, 2 do
   ids[#ids + 1] = ARGV[at]
 end
 local changes, formers = index_changes(), index_read(prefix, ids)
 for place, former in ipairs(formers) do
-  local id, packed = ids[place], ARGV[3 + 2 * place]
+  local id, person = ids[place], ARGV[3 + 2 * place]
   if not (former and only_new) then
-    local person = index_unpack(packed)
-    index_writes(changes, id, packed)
-    languages[person.languages] = true
+    index_writes(changes, id, person)
+    kinds[index_kind(person)] = true
     if former then
-      index_out_of_ready(changes, prefix, id, former)
-      index_removes(changes, prefix .. 'wake', id)
+      index_out(changes, prefix, id, former)
     end
     if index_may_be_asked(person, now) then
       index_into_ready(changes, prefix, id, person)
@@ -29,10 +27,8 @@ for place, former in ipairs(formers) do
     end
   end
 end
-for several in pairs(languages) do
-  for language in string.gmatch(several, '[^,]+') do
-    redis.call('SADD', prefix .. 'languages', language)
-  end
+for kind in pairs(kinds) do
+  redis.call('SADD', prefix .. 'languages', unpack(kind.languages))
 end
 index_apply(changes, prefix)
 return #changes.records / 2

@@ -7,8 +7,8 @@ local changes = index_changes()
 for place, person in ipairs(index_read(prefix, ids)) do
   if person then
     local id = ids[place]
-    person.not_before = free_at
-    index_writes(changes, id, index_pack(person))
+    person = index_with(person, INDEX_NOT_BEFORE, free_at)
+    index_writes(changes, id, person)
     if index_may_be_asked(person, now) then
       index_removes(changes, prefix .. 'wake', id)
       index_into_ready(changes, prefix, id, person)

@@ -4,9 +4,8 @@
 -- Reply: number of people forgotten
 local prefix, changes, known = KEYS[1], index_changes(), {}
 for place, person in ipairs(index_read(prefix, ARGV)) do
-  index_removes(changes, prefix .. 'wake', ARGV[place])
   if person then
-    index_out_of_ready(changes, prefix, ARGV[place], person)
+    index_out(changes, prefix, ARGV[place], person)
     known[#known + 1] = ARGV[place]
   end
 end

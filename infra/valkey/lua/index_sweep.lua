@@ -7,7 +7,7 @@ local prefix, now, limit, again_at = KEYS[1], tonumber(ARGV[2]), tonumber(ARGV[3
 if not generation_answers(prefix, ARGV[1]) then
   return false
 end
-local changes, wake, close, woken, stale = index_changes(), prefix .. 'wake', prefix .. 'close', {}, {}
+local changes, wake, close, woken, stale, over = index_changes(), prefix .. 'wake', prefix .. 'close', {}, {}, {}
 
 local due = redis.call('ZRANGE', wake, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
 for place, person in ipairs(index_read(prefix, due)) do
@@ -26,14 +26,22 @@ for place, person in ipairs(index_read(prefix, due)) do
   end
 end
 
-local over = redis.call('ZRANGE', close, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
-for place, person in ipairs(index_read(prefix, over)) do
-  local id = over[place]
-  index_removes(changes, close, id)
-  if person then
-    index_shelve(changes, prefix, id, person, again_at)
-    stale[#stale + 1] = id
+local from, left = 0, limit
+repeat
+  local page = redis.call('ZRANGE', close, '-inf', now, 'BYSCORE', 'LIMIT', from, left)
+  local away = #page > 0 and redis.call('ZMSCORE', wake, unpack(page))
+  for place, person in ipairs(index_read(prefix, page)) do
+    local id = page[place]
+    index_removes(changes, close, id)
+    if person and not away[place] then -- whoever is away is told of when they come back
+      index_shelve(changes, prefix, id, person, again_at)
+      over[#over + 1] = id
+    end
   end
-end
+  from, left = from + #page, limit - #over
+until #page == 0 or left == 0
 index_apply(changes, prefix)
+for _, id in ipairs(over) do
+  stale[#stale + 1] = id
+end
 return { woken, stale }

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -17,21 +16,16 @@ from signaling.model import EndReason, Side
 from tests.integration.postgres.world import COOLDOWN, FRESH, WRAP_UP, Person, World
 
 AVAILABILITY = "INSERT INTO availability (user_id, weekly, paused, paused_until) VALUES ($1, $2, $3, $4)"
+TIER = "SELECT eyeline_tier($1, $2)"
 ALWAYS = [{"days": [1, 2, 3, 4, 5, 6, 7], "from": "00:00", "to": "24:00"}]
 MORNINGS = [{"days": [1, 2, 3, 4, 5, 6, 7], "from": "08:00", "to": "12:00"}]
 
 
 async def listed(world: World, person: Person) -> Listing | None:
-    """The person's listing, the same from `of` and from `page`."""
-    of, (page, _) = await world.listings.of([person.id]), await world.listings.page(None, 1000)
-    found = [one for one in page if one.person_id == person.id]
-    assert list(map(_fixed, of)) == list(map(_fixed, found))
+    """The person's listing; its tier is what `eyeline_tier` says."""
+    of, [tier] = await world.listings.of([person.id]), await world.sql.fetchrow(TIER, person.id, FRESH)
+    assert [one.tier for one in of] in ([], [tier])
     return of[0] if of else None
-
-
-def _fixed(one: Listing) -> Listing:
-    """Without what is drawn by lot, or counted from now."""
-    return replace(one, last_asked_at=0.0, not_before=0.0)
 
 
 async def listing_of(world: World, person: Person) -> Listing:
@@ -105,18 +99,22 @@ class TestWhoIsListed:
         person, other = await world.volunteer(), await world.volunteer()
         await world.sql.execute(f"UPDATE users SET {change} WHERE id = $1", person.id)
         assert await listed(world, person) is None
-        page, more = await world.listings.page(None, 10)
-        assert ([one.person_id for one in page], more) == ([other.id], None)
+        assert [one.person_id for one in await world.listings.of([person.id, other.id])] == [other.id]
+        assert await world.listings.page(None, 10) == [other.id]
 
     async def test_pages_go_through_all_once(self, world: World) -> None:
         people = [person.id for person in await world.volunteers(7)]
-        await world.sql.execute("UPDATE sessions SET ready = false WHERE user_id = ANY ($1)", people[3:6])
-        pages, after, more = [], None, True
-        while more:
-            page, after = await world.listings.page(after, 3)
-            pages.append([one.person_id for one in page])
-            more = after is not None
-        assert pages == [people[:3], [], people[6:]]
+        pages: list[list[UUID]] = []
+        while not pages or pages[-1]:
+            pages.append(await world.listings.page(pages[-1][-1] if pages else None, 3))
+        assert pages == [people[:3], people[3:6], people[6:], []]
+
+    async def test_those_who_speak_what_is_wanted_and_nothing_else(self, world: World) -> None:
+        people = [(await world.volunteer()).id for _ in range(3)]
+        for person, languages in zip(people, (["en"], ["da", "en"], ["da"]), strict=True):
+            await world.sql.execute("UPDATE users SET index_languages = $2 WHERE id = $1", person, languages)
+        found = await world.listings.of(people, speaking=["da"], besides=["en"])
+        assert [one.person_id for one in found] == people[2:]
 
     async def test_nobody_is_listed_of_nobody(self, world: World) -> None:
         assert await world.listings.of([]) == []
