@@ -58,9 +58,9 @@ def serve() -> None:
 @main.command()
 def migrate() -> None:
     """Bring the database at EYELINE_DATABASE_URL to this version's schema."""
-    from server import app
+    from server import commands
 
-    _with_database(app.migrate(_database_url()), app.FAILURES)
+    _with_database(commands.migrate(_database_url()))
     click.echo("The schema is up to date.")
 
 
@@ -74,14 +74,14 @@ def doctor(trust: Path | None, deadline_s: float) -> None:
 
     A line for each, which says what to do where something is not; fails when anything is not.
     """
-    from server import app
+    from server import commands
     from server.settings import Settings, SettingsError
 
     try:
         settings = Settings.from_env(os.environ)
     except SettingsError as error:
         raise Failure(str(error)) from error
-    if not asyncio.run(app.doctor(settings, trust, deadline_s, click.echo)):
+    if not asyncio.run(commands.doctor(settings, trust, deadline_s, click.echo)):
         raise Failure("not everything is well")
 
 
@@ -91,9 +91,9 @@ def keys() -> None:
 
     Made once: with another pair no browser that subscribed before can be woken.
     """
-    from server import app
+    from server import commands
 
-    private, public = app.make_keys()
+    private, public = commands.make_keys()
     click.echo(f"# The public key, for whoever asks: {public}")
     click.echo(f"EYELINE_VAPID_PRIVATE_KEY={private}")
 
@@ -113,12 +113,12 @@ def keys() -> None:
 @click.option("--lan", is_flag=True, help="Serve https to this network and print the requester page as a QR code.")
 def dev(port: int, nodes: int, data: Path, fresh: bool, demo: bool, lan: bool) -> None:
     """Run everything on this machine: Postgres, Valkey, nodes, a demo volunteer."""
-    from server import app
+    from server import commands
     from server.dev import DevError, DevOptions
 
     options = DevOptions(port=port, nodes=nodes, data=data.absolute(), fresh=fresh, demo=demo, lan=lan)
     try:
-        asyncio.run(app.develop(options, _say))
+        asyncio.run(commands.develop(options, _say))
     except DevError as error:
         raise Failure(str(error)) from error
 
@@ -134,9 +134,9 @@ def call(
     role: Literal["requester", "volunteer"], lang: str, media: Path | None, url: str, wait_s: float, trust: Path | None
 ) -> None:
     """Make a complete call from this terminal and print its timeline; fails when no frame came."""
-    from server import app
+    from server import commands
 
-    placing = app.call(url, role, language=lang, media=media, wait_s=wait_s, trusted=trust, say=click.echo)
+    placing = commands.call(url, role, language=lang, media=media, wait_s=wait_s, trusted=trust, say=click.echo)
     if not asyncio.run(placing):
         raise Failure("no frame came")
 
@@ -152,13 +152,13 @@ def probe(url: str, every_s: float, once: bool, port: int, trust: Path | None) -
 
     Prints a line of JSON per round and has each step's time for Prometheus. Needs EYELINE_PROBE_SECRET, the nodes' own.
     """
-    from server import app
+    from server import commands
 
     secret = os.environ.get("EYELINE_PROBE_SECRET")
     if not secret:
         raise Failure("bad settings: EYELINE_PROBE_SECRET: not set")
     again = None if once else every_s
-    running = app.probe(url, secret, every_s=again, metrics_port=port or None, trusted=trust, say=_say)
+    running = commands.probe(url, secret, every_s=again, metrics_port=port or None, trusted=trust, say=_say)
     with suppress(KeyboardInterrupt):
         if not asyncio.run(running):
             raise Failure("a call did not go through")
@@ -174,9 +174,9 @@ def admin() -> None:
 @click.argument("role", type=click.Choice(["observer", "moderator", "owner"]))
 def grant(who: str, role: Literal["observer", "moderator", "owner"]) -> None:
     """Give an admin role to a person who has signed in before, by id or by dev sign-in name."""
-    from server import app
+    from server import commands
 
-    if not _with_database(app.grant(_database_url(), who, role), app.FAILURES):
+    if not _with_database(commands.grant(_database_url(), who, role)):
         raise Failure(f"nobody by the name or id {who} has signed in yet")
     click.echo(f"{who} is now {role}.")
 
@@ -189,11 +189,11 @@ def suspend(who: str, reason: str | None) -> None:
 
     Their sockets are closed at once when EYELINE_VALKEY_URL is set.
     """
-    from server import app
+    from server import commands
 
     if reason is not None and not 1 <= len(reason) <= 500:
         raise Failure("--reason takes 1 to 500 characters")
-    told = _with_database(app.suspend(_database_url(), _valkey_url(), who, reason), app.FAILURES)
+    told = _with_database(commands.suspend(_database_url(), _valkey_url(), who, reason))
     if told is None:
         raise Failure(f"nobody by the name or id {who} has signed in yet")
     click.echo(f"{who} is suspended." if told else f"{who} is suspended; nodes notice it within seconds.")
@@ -203,9 +203,9 @@ def suspend(who: str, reason: str | None) -> None:
 @click.argument("who", metavar="NAME-OR-ID")
 def restore(who: str) -> None:
     """Lift a suspension; they sign in anew."""
-    from server import app
+    from server import commands
 
-    if not _with_database(app.restore(_database_url(), who), app.FAILURES):
+    if not _with_database(commands.restore(_database_url(), who)):
         raise Failure(f"nobody by the name or id {who} is suspended")
     click.echo(f"{who} may sign in again.")
 
@@ -222,21 +222,21 @@ def desk() -> None:
 @click.option("--hours", multiple=True, required=True, help='Such as "1-5 08:00-16:00", 1 is Monday; may be repeated.')
 def add_desk(name: str, languages: tuple[str, ...], zone: str, hours: tuple[str, ...]) -> None:
     """Make a desk; prints its id."""
-    from server import app, desk_commands
+    from server import commands, desk_commands
 
     try:
         wish = desk_commands.desk_wish(name, languages, zone, hours)
     except ValueError as error:
         raise Failure(str(error)) from error
-    click.echo(_with_database(desk_commands.make(app.open_desks(_database_url()), wish), app.FAILURES))
+    click.echo(_with_database(desk_commands.make(commands.open_desks(_database_url()), wish)))
 
 
 @desk.command("list")
 def list_desks() -> None:
     """Print all desks, and whether they are open."""
-    from server import app, desk_commands
+    from server import commands, desk_commands
 
-    for line in _with_database(desk_commands.listed(app.open_desks(_database_url())), app.FAILURES):
+    for line in _with_database(desk_commands.listed(commands.open_desks(_database_url()))):
         click.echo(line)
 
 
@@ -244,9 +244,9 @@ def list_desks() -> None:
 @click.argument("desk_id", metavar="DESK", type=click.UUID)
 def invite_to_desk(desk_id: UUID) -> None:
     """Print a code that makes the volunteer who enters it an agent of the desk."""
-    from server import app, desk_commands
+    from server import commands, desk_commands
 
-    code = _with_database(desk_commands.invite(app.open_desks(_database_url()), desk_id), app.FAILURES)
+    code = _with_database(desk_commands.invite(commands.open_desks(_database_url()), desk_id))
     if code is None:
         raise Failure("there is no such desk, or too many of its codes are open")
     click.echo(code)
@@ -256,9 +256,9 @@ def invite_to_desk(desk_id: UUID) -> None:
 @click.argument("desk_id", metavar="DESK", type=click.UUID)
 def retire_desk(desk_id: UUID) -> None:
     """Retire a desk for good; its agents and codes are forgotten."""
-    from server import app, desk_commands
+    from server import commands, desk_commands
 
-    if not _with_database(desk_commands.retire(app.open_desks(_database_url()), desk_id), app.FAILURES):
+    if not _with_database(desk_commands.retire(commands.open_desks(_database_url()), desk_id)):
         raise Failure("there is no such desk")
     click.echo("The desk is retired.")
 
@@ -282,9 +282,9 @@ def simulate(seed: int, requests: int, as_json: bool, plots: Path | None) -> Non
             plots.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Failure(f"cannot write to {plots}: {error.strerror or error}") from error
-    from server import app
+    from server import commands
 
-    app.simulate(seed, requests, as_json=as_json, plots=plots, say=click.echo, on_step=_say_if_watched)
+    commands.simulate(seed, requests, as_json=as_json, plots=plots, say=click.echo, on_step=_say_if_watched)
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
@@ -334,10 +334,12 @@ def _valkey_url() -> str | None:
     return url
 
 
-def _with_database(work: Coroutine[Any, Any, T], failures: tuple[type[BaseException], ...]) -> T:
+def _with_database(work: Coroutine[Any, Any, T]) -> T:
+    from server import app
+
     try:
         return asyncio.run(work)
-    except failures as error:
+    except app.FAILURES as error:
         raise Failure(_outside(error)) from error
 
 

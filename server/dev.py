@@ -48,7 +48,7 @@ class Engines(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """What `eyeline dev` needs from outside the process; built by `server/app.py`."""
+    """What `eyeline dev` needs from outside the process; built by `server/commands.py`."""
 
     engines: Callable[[Path], Engines]
     migrate: Callable[[str], Awaitable[None]]

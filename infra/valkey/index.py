@@ -121,7 +121,7 @@ class ValkeyIndex:
             answered = answered or bool(found)
             woken += [person_id for ids, _ in found.values() for person_id in _ids(ids)]
             stale += [person_id for _, ids in found.values() for person_id in _ids(ids)]
-            busy += [shard for shard, both in found.items() if max(map(len, both)) == share]
+            busy += [shard for shard, both in found.items() if max(map(len, both)) >= share]
             left = limit - max(len(woken), len(stale))
         if not answered:
             raise IndexUnavailable("not rebuilt yet")

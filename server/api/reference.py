@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from importlib.resources import files
+from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from server.api.asyncapi import asyncapi
@@ -39,19 +41,23 @@ main section { margin: 1.2rem 0; padding: .2rem 1rem .8rem; border: 1px solid #8
 table { border-collapse: collapse; } th, td { padding: .2rem .9rem .2rem 0; text-align: left; vertical-align: top; }
 code { font-size: .95em; }
 """
+_TEXTS = {"docs.js": (_SCRIPT.encode(), "text/javascript"), "docs.css": (_STYLE.encode(), "text/css")}
 
 
 class Reference:
-    """Written once, when the node starts, from the routes it serves."""
+    """Written from the routes a node serves, when somebody first wants to read: few nodes are ever asked."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._openapi = json.dumps(openapi(routes), indent=1).encode()
-        document = asyncapi()
-        self._asyncapi = json.dumps(document, indent=1).encode()
-        self._texts = {
-            "docs.js": (_SCRIPT.encode(), "text/javascript"),
-            "docs.css": (_STYLE.encode(), "text/css"),
-            "socket": (socket_page(document).encode(), "text/html"),
+        self._routes = routes
+
+    @cached_property
+    def _documents(self) -> Mapping[str, bytes]:
+        """By their path, without the slash."""
+        sockets = asyncapi()
+        return {
+            "openapi.json": _indented(openapi(self._routes)),
+            "asyncapi.json": _indented(sockets),
+            "docs/socket": socket_page(sockets).encode(),
         }
 
     def register(self, app: web.Application) -> None:
@@ -61,10 +67,10 @@ class Reference:
         app.router.add_get("/docs/{name}", self.file)
 
     async def openapi(self, request: web.Request) -> web.StreamResponse:
-        return _answer(request, self._openapi, "application/json")
+        return _answer(request, self._documents["openapi.json"], "application/json")
 
     async def asyncapi(self, request: web.Request) -> web.StreamResponse:
-        return _answer(request, self._asyncapi, "application/json")
+        return _answer(request, self._documents["asyncapi.json"], "application/json")
 
     async def page(self, request: web.Request) -> web.StreamResponse:
         return _answer(request, _PAGE.encode(), "text/html")
@@ -72,11 +78,17 @@ class Reference:
     async def file(self, request: web.Request) -> web.StreamResponse:
         """Raises 404 for a name that is not one of the few files of the page."""
         name = request.match_info["name"]
-        if name in self._texts:
-            return _answer(request, *self._texts[name])
+        if name == "socket":
+            return _answer(request, self._documents["docs/socket"], "text/html")
+        if name in _TEXTS:
+            return _answer(request, *_TEXTS[name])
         if name not in _RELEASED:
             raise not_found()
         return _answer(request, _RELEASE.joinpath(name).read_bytes(), _RELEASED[name])
+
+
+def _indented(document: Mapping[str, Any]) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(document), indent=1)
 
 
 def _answer(request: web.Request, body: bytes, content_type: str) -> web.Response:

@@ -15,7 +15,7 @@ from playwright.async_api import expect
 
 from infra.phone.caller import place_call
 from infra.phone.volunteer import run_demo_volunteer
-from server.app import grant
+from server.commands import grant
 from tests.support.engines import Engines, kill
 from tests.support.installation import Installation
 from tests.support.people import Person, Street, answered, in_call, media_run

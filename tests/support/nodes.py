@@ -64,6 +64,7 @@ class Node:
             **env,
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("EYELINE_")}
+        inherited.pop("PYTHONDONTWRITEBYTECODE", None)  # many nodes are started from the same source
         process = await asyncio.create_subprocess_exec(
             *leashed([sys.executable, *cls.ENTRY], on_owner_death=signal.SIGKILL),
             env={**inherited, **settings, "PYTHONUNBUFFERED": "1"},

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from server import app, cli
+from server import app, cli, commands
 from server.dev import DevError, DevOptions
 
 Run = Callable[..., Result]
@@ -108,7 +108,7 @@ class TestDev:
             seen.append(options)
             say("hello")
 
-        monkeypatch.setattr(app, "develop", develop)
+        monkeypatch.setattr(commands, "develop", develop)
         arguments = ["--port", "9000", "--nodes", "2", "--data", str(tmp_path), "--fresh", "--no-demo", "--lan"]
         result = run("dev", *arguments)
         assert (result.exit_code, result.stdout) == (0, "hello\n")
@@ -118,7 +118,7 @@ class TestDev:
         async def develop(*_: object) -> None:
             raise DevError("port 1 is in use")
 
-        monkeypatch.setattr(app, "develop", develop)
+        monkeypatch.setattr(commands, "develop", develop)
         assert one_line(run("dev")) == "port 1 is in use"
 
     @pytest.mark.parametrize("arguments", [["--port", "0"], ["--port", "x"], ["--nodes", "0"], ["--what"]])
@@ -136,7 +136,7 @@ class TestCall:
             more["say"]("0 ms ready")
             return seen
 
-        monkeypatch.setattr(app, "call", call)
+        monkeypatch.setattr(commands, "call", call)
         result = run("call", "--as", "volunteer", "--lang", "da", "--url", "http://other", "--wait", "3")
         assert result.stdout == "0 ms ready\n"
         if seen:
@@ -166,7 +166,7 @@ class TestDatabaseCommands:
             assert (url, who, role) == ("postgresql://x", "ada", "owner")
             return granted
 
-        monkeypatch.setattr(app, "grant", grant)
+        monkeypatch.setattr(commands, "grant", grant)
         result = run("admin", "grant", "ada", "owner", EYELINE_DATABASE_URL="postgresql://x")
         if granted:
             assert (result.exit_code, result.stdout) == (0, "ada is now owner.\n")
@@ -185,7 +185,7 @@ class TestDatabaseCommands:
             assert given == ("postgresql://x", valkey or None, "ada", "rude")
             return told
 
-        monkeypatch.setattr(app, "suspend", suspend)
+        monkeypatch.setattr(commands, "suspend", suspend)
         where = {"EYELINE_DATABASE_URL": "postgresql://x", "EYELINE_VALKEY_URL": valkey}
         result = run("admin", "suspend", "ada", "--reason", "rude", **where)
         assert (result.exit_code, result.stdout) == (0, words)
@@ -194,7 +194,7 @@ class TestDatabaseCommands:
         async def suspend(*_: object) -> None:
             return None
 
-        monkeypatch.setattr(app, "suspend", suspend)
+        monkeypatch.setattr(commands, "suspend", suspend)
         problem = one_line(run("admin", "suspend", "ada", EYELINE_DATABASE_URL="postgresql://x"))
         assert problem == "nobody by the name or id ada has signed in yet"
 
@@ -206,7 +206,7 @@ class TestDatabaseCommands:
     def test_a_wrong_valkey_is_told_before_anybody_is_suspended(
         self, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(app, "suspend", lambda *_: pytest.fail("it was begun"))
+        monkeypatch.setattr(commands, "suspend", lambda *_: pytest.fail("it was begun"))
         where = {"EYELINE_DATABASE_URL": "postgresql://x", "EYELINE_VALKEY_URL": "pa55word"}
         problem = one_line(run("admin", "suspend", "ada", **where))
         assert problem.startswith("bad settings: EYELINE_VALKEY_URL: must begin with redis:")
@@ -218,7 +218,7 @@ class TestDatabaseCommands:
             assert (url, who) == ("postgresql://x", "ada")
             return lifted
 
-        monkeypatch.setattr(app, "restore", restore)
+        monkeypatch.setattr(commands, "restore", restore)
         result = run("admin", "restore", "ada", EYELINE_DATABASE_URL="postgresql://x")
         if lifted:
             assert (result.exit_code, result.stdout) == (0, "ada may sign in again.\n")
