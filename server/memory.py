@@ -1,4 +1,4 @@
-"""How often Python looks for cycles that are garbage: by default after 700 new objects, and that is a page of listings."""
+"""How often Python looks for garbage: by default after 700 new objects, less than a page of listings."""
 
 from __future__ import annotations
 

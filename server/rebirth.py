@@ -128,12 +128,18 @@ class Rebirth:
         """Fill what is empty of the index, unless another node is at it."""
         try:
             lease = await self._generation.begin_rebuild(self._owner, LEASE_S)
-            if lease is None:
-                return
-            count = await self._fill(lease)
         except IndexUnavailable:
-            return  # the lease runs out, and somebody begins again
-        if count is not None:
+            return
+        if lease is None:
+            return
+        try:
+            count = await self._fill(lease)
+        except IndexUnavailable as error:  # the lease runs out, and somebody begins again
+            log.warning("index rebuild given up", error=str(error))
+            return
+        if count is None:
+            log.warning("index rebuild given up", error="the lease was lost")
+        else:
             log.info("index rebuilt", people=count)
 
     async def _fill(self, lease: Rebuild) -> int | None:

@@ -72,9 +72,8 @@ local function index_ready_key(prefix, tier, language)
   return prefix .. 'ready:' .. tier .. ':' .. language
 end
 
--- The ready sets they belong into.
-local function index_ready_keys(prefix, person)
-  local kind = index_kind(person)
+-- The ready sets people of a kind belong into.
+local function index_ready_keys(prefix, kind)
   local keys = kind.ready[prefix]
   if not keys then
     keys = {}
@@ -87,25 +86,25 @@ local function index_ready_keys(prefix, person)
 end
 
 -- What ready sets are sorted by (matching/turns.py).
-local function index_turn(person)
+local function index_turn(person, kind)
   local last_asked_at = index_moment(person, INDEX_LAST_ASKED_AT)
-  return index_kind(person).newcomer and last_asked_at - INDEX_HEAD_START_S or last_asked_at
+  return kind.newcomer and last_asked_at - INDEX_HEAD_START_S or last_asked_at
 end
 
 -- When they may be asked: a hot person said "ready now", which beats their window.
-local function index_ready_at(person)
+local function index_ready_at(person, kind)
   local not_before = index_moment(person, INDEX_NOT_BEFORE)
-  return index_kind(person).tier == 'hot' and not_before or math.max(not_before, index_moment(person, INDEX_OPENS_AT))
+  return kind.tier == 'hot' and not_before or math.max(not_before, index_moment(person, INDEX_OPENS_AT))
 end
 
 -- When their window ends, inf if that is nothing to them.
-local function index_closes_at(person)
-  return index_kind(person).tier == 'hot' and math.huge or index_moment(person, INDEX_CLOSES_AT)
+local function index_closes_at(person, kind)
+  return kind.tier == 'hot' and math.huge or index_moment(person, INDEX_CLOSES_AT)
 end
 
 -- Whether they belong into ready at `now`.
-local function index_may_be_asked(person, now)
-  return index_ready_at(person) <= now and now < index_closes_at(person)
+local function index_may_be_asked(person, kind, now)
+  return index_ready_at(person, kind) <= now and now < index_closes_at(person, kind)
 end
 
 -- -- changes, gathered by key and done at once: what is removed, then what is added
@@ -139,16 +138,16 @@ local function index_writes(changes, id, person)
   records[size + 1], records[size + 2] = id, person
 end
 
-local function index_out_of_ready(changes, prefix, id, person)
-  for _, key in ipairs(index_ready_keys(prefix, person)) do
+local function index_out_of_ready(changes, prefix, id, kind)
+  for _, key in ipairs(index_ready_keys(prefix, kind)) do
     index_removes(changes, key, id)
   end
 end
 
 -- Into ready, at the place of their turn.
-local function index_into_ready(changes, prefix, id, person)
-  local turn, closes_at = index_turn(person), index_closes_at(person)
-  for _, key in ipairs(index_ready_keys(prefix, person)) do
+local function index_into_ready(changes, prefix, id, person, kind)
+  local turn, closes_at = index_turn(person, kind), index_closes_at(person, kind)
+  for _, key in ipairs(index_ready_keys(prefix, kind)) do
     index_adds(changes, key, turn, id)
   end
   if closes_at < math.huge then
@@ -157,14 +156,14 @@ local function index_into_ready(changes, prefix, id, person)
 end
 
 -- Out of ready, into wake at the given moment.
-local function index_shelve(changes, prefix, id, person, moment)
-  index_out_of_ready(changes, prefix, id, person)
+local function index_shelve(changes, prefix, id, kind, moment)
+  index_out_of_ready(changes, prefix, id, kind)
   index_adds(changes, prefix .. 'wake', moment, id)
 end
 
 -- Out of all sets.
-local function index_out(changes, prefix, id, person)
-  index_out_of_ready(changes, prefix, id, person)
+local function index_out(changes, prefix, id, kind)
+  index_out_of_ready(changes, prefix, id, kind)
   index_removes(changes, prefix .. 'wake', id)
   index_removes(changes, prefix .. 'close', id)
 end
@@ -193,7 +192,7 @@ local function index_keep_away(prefix, ids, people)
     if person then
       index_writes(changes, ids[place], person)
       known[#known + 1] = place
-      wake[2 * #known - 1], wake[2 * #known] = index_ready_at(person), ids[place]
+      wake[2 * #known - 1], wake[2 * #known] = index_ready_at(person, index_kind(person)), ids[place]
     end
   end
   if #known == 0 then
@@ -202,7 +201,7 @@ local function index_keep_away(prefix, ids, people)
   -- Mostly they are in wake already: then there is nothing to remove.
   if redis.call('ZADD', prefix .. 'wake', unpack(wake)) > 0 then
     for _, place in ipairs(known) do
-      index_out_of_ready(changes, prefix, ids[place], people[place])
+      index_out_of_ready(changes, prefix, ids[place], index_kind(people[place]))
     end
   end
   index_apply(changes, prefix)
@@ -240,9 +239,9 @@ local function index_walk(changes, prefix, tier, language, now, wanted, excluded
         break
       elseif not kind or kind.tier ~= tier or not kind.speaks[language] then
         index_removes(changes, ready, id) -- what the record does not say is not so
-      elseif index_closes_at(person) <= now then
+      elseif index_closes_at(person, kind) <= now then
         index_removes(changes, prefix .. 'close', id)
-        index_shelve(changes, prefix, id, person, now) -- the next sweep tells that new edges are needed
+        index_shelve(changes, prefix, id, kind, now) -- the next sweep tells that new edges are needed
       else
         ids[#ids + 1], people[#people + 1] = id, person
       end
@@ -255,7 +254,7 @@ end
 local function index_told(ids, people)
   local turns = {}
   for place, person in ipairs(people) do
-    turns[place] = index_turn(person)
+    turns[place] = index_turn(person, index_kind(person))
   end
   return table.concat(ids), #ids > 0 and struct.pack('>' .. string.rep('d', #ids), unpack(turns)) or ''
 end

@@ -14,7 +14,7 @@ local ids, people, more = index_walk(changes, prefix, ARGV[3], language, tonumbe
 for place, id in ipairs(ids) do
   local person = index_with(people[place], INDEX_NOT_BEFORE, lease_until)
   index_writes(changes, id, person)
-  index_shelve(changes, prefix, id, person, lease_until)
+  index_shelve(changes, prefix, id, index_kind(person), lease_until)
 end
 index_apply(changes, prefix)
 local told_ids, told_turns = index_told(ids, people)

@@ -15,15 +15,16 @@ local changes, formers = index_changes(), index_read(prefix, ids)
 for place, former in ipairs(formers) do
   local id, person = ids[place], ARGV[3 + 2 * place]
   if not (former and only_new) then
+    local kind = index_kind(person)
     index_writes(changes, id, person)
-    kinds[index_kind(person)] = true
+    kinds[kind] = true
     if former then
-      index_out(changes, prefix, id, former)
+      index_out(changes, prefix, id, index_kind(former))
     end
-    if index_may_be_asked(person, now) then
-      index_into_ready(changes, prefix, id, person)
+    if index_may_be_asked(person, kind, now) then
+      index_into_ready(changes, prefix, id, person, kind)
     else
-      index_adds(changes, prefix .. 'wake', index_ready_at(person), id)
+      index_adds(changes, prefix .. 'wake', index_ready_at(person, kind), id)
     end
   end
 end

@@ -6,14 +6,14 @@ local prefix, free_at, now, ids = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]),
 local changes = index_changes()
 for place, person in ipairs(index_read(prefix, ids)) do
   if person then
-    local id = ids[place]
+    local id, kind = ids[place], index_kind(person)
     person = index_with(person, INDEX_NOT_BEFORE, free_at)
     index_writes(changes, id, person)
-    if index_may_be_asked(person, now) then
+    if index_may_be_asked(person, kind, now) then
       index_removes(changes, prefix .. 'wake', id)
-      index_into_ready(changes, prefix, id, person)
+      index_into_ready(changes, prefix, id, person, kind)
     else
-      index_shelve(changes, prefix, id, person, index_ready_at(person))
+      index_shelve(changes, prefix, id, kind, index_ready_at(person, kind))
     end
   end
 end

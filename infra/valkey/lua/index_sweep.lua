@@ -11,18 +11,18 @@ local changes, wake, close, woken, stale, over = index_changes(), prefix .. 'wak
 
 local due = redis.call('ZRANGE', wake, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
 for place, person in ipairs(index_read(prefix, due)) do
-  local id = due[place]
-  if not person then
+  local id, kind = due[place], person and index_kind(person)
+  if not kind then
     index_removes(changes, wake, id)
-  elseif index_may_be_asked(person, now) then
+  elseif index_may_be_asked(person, kind, now) then
     index_removes(changes, wake, id)
-    index_into_ready(changes, prefix, id, person)
+    index_into_ready(changes, prefix, id, person, kind)
     woken[#woken + 1] = id
-  elseif index_ready_at(person) <= now then
+  elseif index_ready_at(person, kind) <= now then
     index_adds(changes, wake, again_at, id)
     stale[#stale + 1] = id
   else
-    index_adds(changes, wake, index_ready_at(person), id)
+    index_adds(changes, wake, index_ready_at(person, kind), id)
   end
 end
 
@@ -34,7 +34,7 @@ repeat
     local id = page[place]
     index_removes(changes, close, id)
     if person and not away[place] then -- whoever is away is told of when they come back
-      index_shelve(changes, prefix, id, person, again_at)
+      index_shelve(changes, prefix, id, index_kind(person), again_at)
       over[#over + 1] = id
     end
   end
