@@ -37,8 +37,8 @@ RELIST_EVERY_S = 20.0
 class Rebuild(Protocol):
     """The lease on filling the parts of the index that are empty. Each method raises `IndexUnavailable`."""
 
-    def wants(self, person_id: UUID) -> bool:
-        """Whether this person belongs to such a part."""
+    def wanted(self, listings: Sequence[Listing]) -> Sequence[Listing]:
+        """Those that belong to such a part."""
 
     async def extend(self, lease_s: float) -> bool:
         """Keep it; this and the others give False when it was lost."""
@@ -165,7 +165,7 @@ class Rebirth:
             async for page in pages:
                 count += len(page)
                 now = (await self._book.now()).timestamp()
-                wanted = [one for one in page if lease.wants(one.person_id)]
+                wanted = lease.wanted(page)
                 # Those known already were listed by somebody who knew later. In parts: while Valkey works on one, the
                 # next is packed.
                 await asyncio.gather(*(self._index.restore(wanted[part::PARTS], now) for part in range(PARTS)))

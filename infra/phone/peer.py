@@ -93,6 +93,7 @@ class Peer:
         self._changed = changed
         self._early: list[View] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._gathering: asyncio.Task[None] | None = None
         self._chat: RTCDataChannel | None = None
         self._pc = RTCPeerConnection(_configuration(call, bundle_first=self.offers_first))
         self._pc.on("connectionstatechange", changed)
@@ -189,9 +190,11 @@ class Peer:
             self._early.append(data)
 
     async def _describe_here(self) -> None:
+        """aioice loses hold of sockets when its gathering is cut off, so it never is: `close` waits for its end."""
+        self._gathering = asyncio.create_task(self._pc.setLocalDescription())
         try:
             async with asyncio.timeout(GATHER_DEADLINE_S):
-                await self._pc.setLocalDescription()
+                await asyncio.shield(self._gathering)
         except TimeoutError as error:
             raise CannotApply("gathering took too long") from error
 
@@ -271,6 +274,8 @@ class Peer:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._gathering is not None:
+            await asyncio.wait([self._gathering], timeout=GATHER_DEADLINE_S)
         try:
             async with asyncio.timeout(CLOSE_DEADLINE_S):
                 await self._pc.close()

@@ -36,20 +36,19 @@ class PostgresListings:
         self, people: Collection[UUID], *, speaking: Collection[str] | None = None, besides: Collection[str] = ()
     ) -> list[Listing]:
         """Those of these who can be asked, speak one of the languages `speaking` (None: any) and none of `besides`."""
-        now = await self._pool.fetchval(_SQL["clock"])
         spoken = None if speaking is None else list(speaking)
         rows = await self._pool.fetch(_SQL["of"], list(people), self._fresh, RETURN_FROM_CALL, spoken, list(besides))
-        return self._listings(rows, now)
+        return self._listings(rows)
 
     async def page(self, after: UUID | None, limit: int) -> list[UUID]:
         """The next volunteers after this id, at most `limit`: for going through all of them."""
         return [row["id"] for row in await self._pool.fetch(_SQL["page"], after, limit)]
 
-    def _listings(self, rows: Iterable[asyncpg.Record], now: datetime) -> list[Listing]:
-        moment, edges_of = now.timestamp(), self._edges.of
+    def _listings(self, rows: Iterable[asyncpg.Record]) -> list[Listing]:
+        edges_of = self._edges.of
         listings = []
-        for person_id, languages, tier, zone, weekly, newcomer, asked, not_before in rows:
-            opens_at, closes_at = edges_of(weekly, zone, moment)
+        for person_id, languages, tier, zone, weekly, newcomer, asked, not_before, now in rows:
+            opens_at, closes_at = edges_of(weekly, zone, now)
             listings.append(
                 Listing(
                     person_id,

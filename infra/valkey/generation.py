@@ -12,11 +12,12 @@ import hashlib
 from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from infra.valkey.connection import Argument, answer_within, is_unavailable
 from infra.valkey.keys import Shard, Shards
 from infra.valkey.library import Library
+from matching.model import Listing
 from matching.ports import IndexUnavailable
 
 POLL_S = 0.5
@@ -108,9 +109,11 @@ class Rebuild:
         self._owner = owner
         self._taken = frozenset(taken)
 
-    def wants(self, person_id: UUID) -> bool:
-        """Whether this person is of a shard that is rebuilt."""
-        return len(self._taken) == self._shards.count or self._shards.of(person_id) in self._taken
+    def wanted(self, listings: Sequence[Listing]) -> Sequence[Listing]:
+        """Those of shards that are rebuilt."""
+        if len(self._taken) == self._shards.count:
+            return listings
+        return [one for one in listings if self._shards.of(one.person_id) in self._taken]
 
     async def extend(self, lease_s: float) -> bool:
         """Keep the lease; False when all of it was lost (to a wipe or another owner): stop and look again.

@@ -16,9 +16,11 @@ import aiohttp
 import msgspec
 import psutil
 from aiohttp import web
+from redis.asyncio.client import PubSub
 
 from infra.phone.client import PhoneClient
 from infra.phone.state import View
+from infra.valkey.connection import open_valkey
 from tests.bench.figures import Figure, figure, quantile
 from tests.bench.stage import Stage, people, stage
 from tests.support.engines import Engines
@@ -40,9 +42,10 @@ async def run(engines: Engines) -> dict[str, Figure]:
         idle_bytes = await _idle(on)
     async with stage(engines, wave_size=1) as on:
         together = await _talk_of_all(on, [(on.nodes[n % 2], on.nodes[n % 2]) for n in range(len(LANGUAGES))])
-    bare = await _bare()
+    bare, kept = await _bare(), await _bare(await engines.empty_valkey())
     return {
         "relayed_messages": figure(2 * len(apart) / SECONDS, "1/s", 2 * len(bare) / SECONDS),
+        "relayed_messages_beside_kept": figure(2 * len(apart) / SECONDS, "1/s", 2 * len(kept) / SECONDS),
         "relayed_messages_one_node": figure(2 * len(together) / SECONDS, "1/s", 2 * len(bare) / SECONDS),
         "relay_round_trip_p50": figure(quantile(apart, 0.5) * 1000, "ms", quantile(bare, 0.5) * 1000),
         "relay_round_trip_p99": figure(quantile(apart, 0.99) * 1000, "ms", quantile(bare, 0.99) * 1000),
@@ -153,9 +156,12 @@ async def _idle(on: Stage) -> float:
         return (resident() - before) / IDLE
 
 
-async def _bare() -> list[float]:
-    """The same talk over an aiohttp server that passes each text to the other socket of its pair."""
-    async with _relay() as url, AsyncExitStack() as stack:
+async def _bare(valkey_url: str | None = None) -> list[float]:
+    """The same talk over an aiohttp server that passes each text to the other socket of its pair.
+
+    With a Valkey: after it was appended to a stream, and by way of a channel, which is what two nodes need at least.
+    """
+    async with _relay(valkey_url) as url, AsyncExitStack() as stack:
         http = await stack.enter_async_context(aiohttp.ClientSession())
 
         async def line(number: int) -> Line:
@@ -167,27 +173,55 @@ async def _bare() -> list[float]:
 
 
 @asynccontextmanager
-async def _relay() -> AsyncIterator[str]:
+async def _relay(valkey_url: str | None) -> AsyncIterator[str]:
     pairs: dict[str, list[web.WebSocketResponse]] = {}
+    carrier = None if valkey_url is None else open_valkey(valkey_url)
+
+    async def carry(name: str, text: str) -> None:
+        assert carrier is not None
+        async with carrier.pipeline(transaction=False) as pipeline:
+            pipeline.xadd(name, {"m": text}, maxlen=512)
+            pipeline.publish("relay", f"{name} {text}")
+            await pipeline.execute()
 
     async def handle(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         pair = pairs.setdefault(request.path, [])
         pair.append(socket)
+        mine = len(pair) - 1
         async for message in socket:
-            for other in pair:
-                if other is not socket:
-                    await other.send_str(message.data)
+            if carrier is not None:
+                await carry(f"{request.path}:{1 - mine}", message.data)
+            else:
+                await pair[1 - mine].send_str(message.data)
         return socket
+
+    async def deliver(listener: PubSub) -> None:
+        async for message in listener.listen():
+            if message["type"] == "message":
+                name, _, text = message["data"].decode().partition(" ")
+                path, _, place = name.rpartition(":")
+                await pairs[path][int(place)].send_str(text)
 
     app = web.Application()
     app.router.add_get("/{pair}", handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
+    async with AsyncExitStack() as stack:
+        if carrier is not None:
+            stack.push_async_callback(carrier.aclose)
+            listener = carrier.pubsub()
+            await listener.subscribe("relay")
+            stack.push_async_callback(listener.aclose)
+            delivering = asyncio.create_task(deliver(listener))
+            stack.push_async_callback(_ended, delivering)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         host, port = runner.addresses[0][:2]
         yield f"http://{host}:{port}"
-    finally:
-        await runner.cleanup()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

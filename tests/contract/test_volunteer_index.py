@@ -472,7 +472,7 @@ async def restored(subject: ValkeySubject, people: list[Listing], now: float) ->
         with suppress(IndexUnavailable):
             rebuild = await subject.generation.begin_rebuild("heir", 0)
             if rebuild is not None:
-                await subject.index.restore([one for one in people if rebuild.wants(one.person_id)], now)
+                await subject.index.restore(rebuild.wanted(people), now)
                 await rebuild.complete()
         await asyncio.sleep(AGAIN_S)
 

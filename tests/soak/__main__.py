@@ -37,8 +37,9 @@ def main() -> int:
             told = asyncio.run(soaked(engines, plan))
         finally:
             engines.stop()
-    print("\n".join(report(told)))
-    return 1 if wrong(plan, told) else 0
+    wrongs = wrong(plan, told)
+    print("\n".join([*report(told), *(f"WRONG: {one}" for one in wrongs)]))
+    return 1 if wrongs else 0
 
 
 def report(told: Told) -> list[str]:
@@ -49,7 +50,6 @@ def report(told: Told) -> list[str]:
         f"{count} calls: {', '.join(f'{name} {number}' for name, number in told.outcomes.most_common())}",
         f"tap to connected: {', '.join(took)}, at most {max(told.took_s, default=0):.2f} s",
         *(f"{name}: {told.before[name]:.0f} before, {told.after[name]:.0f} after" for name in told.before),
-        *(f"WRONG: {one}" for one in told.wrongs),
     ]
 
 

@@ -8,8 +8,8 @@ WHERE role = 'volunteer' AND status = 'active' AND index_languages <> '{}'
 ORDER BY id LIMIT $2
 
 -- name: of
--- Of these people those who can be asked and speak what is wanted, by id. Moments are Unix seconds: for a whole rebuild, making
--- dates of them costs more than finding them. The tier is that of eyeline_tier, without a call for each.
+-- Of these people those who can be asked and speak what is wanted, and when that was. Moments are Unix seconds: for a whole
+-- rebuild, making dates of them costs more than finding them. The tier is that of eyeline_tier, without a call for each.
 WITH moment AS MATERIALIZED (
     SELECT eyeline_now() AS now
 ), wanted AS MATERIALIZED (
@@ -41,8 +41,9 @@ SELECT id, array_to_string(index_languages, ',') AS languages, tier, time_zone, 
             -- Rung often enough this week: who says they are ready is asked all the same. A call has no end yet; should the
             -- word of it be lost, they still come back some time and are looked at again.
             ELSE coalesce(extract(epoch FROM greatest(paused_until, not_before, CASE WHEN tier <> 'hot' THEN week_full_until END,
-                 CASE WHEN busy_until = 'infinity' THEN now + $3 ELSE busy_until END)), 0)::float8 END AS not_before
-FROM listed WHERE tier IS NOT NULL ORDER BY id
+                 CASE WHEN busy_until = 'infinity' THEN now + $3 ELSE busy_until END)), 0)::float8 END AS not_before,
+       extract(epoch FROM now)::float8 AS now
+FROM listed WHERE tier IS NOT NULL
 
 -- name: wanted
 -- What requests wait for now, and what was asked for lately, each by how much.
@@ -54,9 +55,6 @@ FROM (SELECT r.state = 'waiting' AS waiting, l.language, count(*) AS requests
            CROSS JOIN LATERAL unnest(r.index_languages) AS l (language)
       GROUP BY 1, 2) w
 GROUP BY 1 ORDER BY 1 DESC
-
--- name: clock
-SELECT eyeline_now() AS now
 
 -- name: set_ready
 UPDATE sessions s SET ready = $2, seen_at = eyeline_now() FROM users u

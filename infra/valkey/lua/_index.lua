@@ -21,16 +21,16 @@ local function index_moment(person, part)
   return (struct.unpack('>d', person, part))
 end
 
-local INDEX_WITH = { [INDEX_NOT_BEFORE] = '>c17dc0', [INDEX_LAST_ASKED_AT] = '>c25dc0' }
-
--- Their record with another moment.
-local function index_with(person, part, moment)
-  return struct.pack(INDEX_WITH[part], person, moment, string.sub(person, part + 8))
+-- Their record with another moment from which on they may be asked.
+local function index_held(person, not_before)
+  return struct.pack('>c17dc0', person, not_before, string.sub(person, INDEX_LAST_ASKED_AT))
 end
 
--- Their record with this moment, or the one it has if that is later.
-local function index_with_later(person, part, moment)
-  return index_moment(person, part) < moment and index_with(person, part, moment) or person
+-- Their record after they were asked: both moments only move forward.
+local function index_asked(person, asked_at, hold_until)
+  local not_before, last_asked_at = struct.unpack('>dd', person, INDEX_NOT_BEFORE)
+  return struct.pack('>c17ddc0', person, math.max(not_before, hold_until), math.max(last_asked_at, asked_at),
+    string.sub(person, INDEX_LANGUAGES))
 end
 
 -- The records of these ids, in order; false for those who are not known.
@@ -184,15 +184,16 @@ local function index_apply(changes, prefix)
   end
 end
 
--- Write people, each with a later moment from which on they may be asked; those who were in ready leave it. Records of people who
--- are not known are false. Gives how many were.
+-- Write people who were given another moment from which on they may be asked; those who were in ready leave it. Records of people
+-- who are not known are false. Gives how many are known.
 local function index_keep_away(prefix, ids, people)
   local changes, known, wake = index_changes(), {}, {}
   for place, person in ipairs(people) do
     if person then
+      local size = #wake
       index_writes(changes, ids[place], person)
       known[#known + 1] = place
-      wake[2 * #known - 1], wake[2 * #known] = index_ready_at(person, index_kind(person)), ids[place]
+      wake[size + 1], wake[size + 2] = index_ready_at(person, index_kind(person)), ids[place]
     end
   end
   if #known == 0 then

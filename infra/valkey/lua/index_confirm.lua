@@ -7,7 +7,7 @@ local prefix, asked_at, hold_until, ids = KEYS[1], tonumber(ARGV[1]), tonumber(A
 local people = index_read(prefix, ids)
 for place, person in ipairs(people) do
   if person then
-    people[place] = index_with_later(index_with_later(person, INDEX_NOT_BEFORE, hold_until), INDEX_LAST_ASKED_AT, asked_at)
+    people[place] = index_asked(person, asked_at, hold_until)
   end
 end
 return index_keep_away(prefix, ids, people)

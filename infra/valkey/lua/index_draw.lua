@@ -12,9 +12,8 @@ local changes = index_changes()
 local ids, people, more = index_walk(changes, prefix, ARGV[3], language, tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6],
   tonumber(ARGV[7]))
 for place, id in ipairs(ids) do
-  local person = index_with(people[place], INDEX_NOT_BEFORE, lease_until)
-  index_writes(changes, id, person)
-  index_shelve(changes, prefix, id, index_kind(person), lease_until)
+  index_writes(changes, id, index_held(people[place], lease_until))
+  index_shelve(changes, prefix, id, index_kind(people[place]), lease_until)
 end
 index_apply(changes, prefix)
 local told_ids, told_turns = index_told(ids, people)

@@ -6,7 +6,7 @@ local prefix, hold_until, ids = KEYS[1], tonumber(ARGV[1]), { unpack(ARGV, 2) }
 local people = index_read(prefix, ids)
 for place, person in ipairs(people) do
   if person then
-    people[place] = index_with(person, INDEX_NOT_BEFORE, hold_until)
+    people[place] = index_held(person, hold_until)
   end
 end
 return index_keep_away(prefix, ids, people)

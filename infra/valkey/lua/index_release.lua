@@ -7,7 +7,7 @@ local changes = index_changes()
 for place, person in ipairs(index_read(prefix, ids)) do
   if person then
     local id, kind = ids[place], index_kind(person)
-    person = index_with(person, INDEX_NOT_BEFORE, free_at)
+    person = index_held(person, free_at)
     index_writes(changes, id, person)
     if index_may_be_asked(person, kind, now) then
       index_removes(changes, prefix .. 'wake', id)

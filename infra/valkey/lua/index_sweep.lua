@@ -26,20 +26,21 @@ for place, person in ipairs(index_read(prefix, due)) do
   end
 end
 
-local from, left = 0, limit
+-- Whoever is away is told of when they come back; many of them must not make one sweep long.
+local from, left, rounds = 0, limit, 10
 repeat
   local page = redis.call('ZRANGE', close, '-inf', now, 'BYSCORE', 'LIMIT', from, left)
   local away = #page > 0 and redis.call('ZMSCORE', wake, unpack(page))
   for place, person in ipairs(index_read(prefix, page)) do
     local id = page[place]
     index_removes(changes, close, id)
-    if person and not away[place] then -- whoever is away is told of when they come back
+    if person and not away[place] then
       index_shelve(changes, prefix, id, index_kind(person), again_at)
       over[#over + 1] = id
     end
   end
-  from, left = from + #page, limit - #over
-until #page == 0 or left == 0
+  from, left, rounds = from + #page, limit - #over, rounds - 1
+until #page == 0 or left == 0 or rounds == 0
 index_apply(changes, prefix)
 for _, id in ipairs(over) do
   stale[#stale + 1] = id

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import psutil
 import pytest
 from aioice import ice
 
@@ -63,6 +64,27 @@ async def negotiate(requester: Peer, volunteer: Peer) -> None:
 async def first(peer: Peer, kind: str) -> None:
     sink = peer.video if kind == "video" else peer.audio
     await asyncio.wait_for(sink.first.wait(), 10)
+
+
+def udp_sockets() -> int:
+    return len(psutil.Process().net_connections(kind="udp"))
+
+
+class TestSockets:
+    async def test_gathering_that_nobody_waits_for_any_more_leaves_none_open(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+        monkeypatch.setattr(ice, "get_host_addresses", lambda use_ipv4, use_ipv6: addresses)
+        before = udp_sockets()
+        peer = Peer(call_of("requester"), clock_media())
+        offering = asyncio.create_task(peer.offer())
+        while udp_sockets() == before:  # noqa: ASYNC110 - the kernel tells nobody
+            await asyncio.sleep(0)
+        offering.cancel()
+        await asyncio.gather(offering, return_exceptions=True)
+        await peer.close()
+        assert udp_sockets() == before
 
 
 class TestMedia:
