@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,6 +25,9 @@ from server.views import CallView, timestamp
 from signaling.model import Call, CallState, EndReason, Side
 from signaling.ports import NoSuchCall
 from signaling.switchboard import CallRefused, Refused, Switchboard
+
+LOOKS_AT_ONCE = 3
+"""On one node. The more looks are at it together, the more of them find that what they were to do was just done."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +59,18 @@ class Desk:
         self._ice = ice
         self._errands = errands
         self._clock = clock
+        self._looking = asyncio.Semaphore(LOOKS_AT_ONCE)
         self._looks: dict[UUID, bool] = {}
         """Requests with a look on its way -> whether to look once more after it."""
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
     async def look(self, request_id: UUID) -> None:
-        """Look at a request, and at its call if it has one."""
-        call_id = await self.help_desk.look(request_id)
-        if call_id is not None:
-            await self.switchboard.look(call_id)
+        """Look at a request, and at its call if it has one; who came first is looked at first."""
+        async with self._looking:
+            call_id = await self.help_desk.look(request_id)
+            if call_id is not None:
+                await self.switchboard.look(call_id)
 
     def look_soon(self, request_id: UUID) -> None:
         """Something happened that may want people asked at once; should it be lost, the next due look does it."""

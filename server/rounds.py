@@ -15,7 +15,6 @@ from server.tasks import every
 Loop = Callable[[], Coroutine[Any, Any, None]]
 
 LOOK_EVERY_S = 0.25
-LOOKS_AT_ONCE = 8
 LOOKS_PER_ROUND = 64
 SWEEP_EVERY_S = 0.5
 SWEEP_PEOPLE = 500
@@ -81,15 +80,9 @@ class Rounds:
 
         A look that fails, or waits for a lock, holds up no other; what failed is told when all were looked at.
         """
-        at_once = asyncio.Semaphore(LOOKS_AT_ONCE)
-
-        async def look(request_id: UUID) -> None:
-            async with at_once:
-                await self._desk.look(request_id)
-
         while True:
             due = await self._desk.help_desk.due(LOOKS_PER_ROUND)
-            outcomes = await asyncio.gather(*map(look, due), return_exceptions=True)
+            outcomes = await asyncio.gather(*map(self._desk.look, due), return_exceptions=True)
             for outcome in outcomes:
                 if isinstance(outcome, Exception):
                     raise outcome

@@ -10,7 +10,7 @@ import pytest
 
 from matching.ports import Swept
 from server.rebirth import Census, Rebirth
-from server.rounds import LOOKS_AT_ONCE, LOOKS_PER_ROUND, WOKEN_SERVED, Rounds
+from server.rounds import LOOKS_PER_ROUND, WOKEN_SERVED, Rounds
 from server.socket.hub import Hub
 from tests.support.fakes.town import Town
 
@@ -78,7 +78,7 @@ class Sightings:
 
 class TestLooks:
     async def test_one_that_fails_is_told_of_after_all_others_were_looked_at(self) -> None:
-        requests = [uuid4() for _ in range(3 * LOOKS_AT_ONCE)]
+        requests = [uuid4() for _ in range(LOOKS_PER_ROUND // 2)]
         desk = Desk(list(requests))
         desk.broken = {requests[0]}
         with pytest.raises(RuntimeError):
@@ -88,7 +88,7 @@ class TestLooks:
     async def test_some_that_wait_hold_up_no_others(self) -> None:
         requests = [uuid4() for _ in range(LOOKS_PER_ROUND)]
         desk = Desk(list(requests))
-        desk.stuck = set(requests[: LOOKS_AT_ONCE - 1])
+        desk.stuck = set(requests[:7])
         looking = asyncio.create_task(Rounds(cast(Any, desk), Sightings(), print, print).look_at_due())
         async with asyncio.timeout(5):
             await desk.looked_at(len(requests) - len(desk.stuck))
