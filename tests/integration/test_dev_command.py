@@ -50,7 +50,8 @@ class DevRun:
         return self.process.returncode or 0, err.decode()
 
     async def left_behind(self) -> list[psutil.Process]:
-        _, alive = await asyncio.to_thread(psutil.wait_procs, self.family, 10)
+        """After all deadlines of a node that is told to go while its database goes, too."""
+        _, alive = await asyncio.to_thread(psutil.wait_procs, self.family, PATIENCE_S)
         return [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
 
 
