@@ -95,7 +95,7 @@ from server.socket.frames import Frames
 from server.socket.hub import SESSION_ENDED, SESSION_SILENT, SESSION_SUSPENDED, Hub
 from server.socket.reading import Services
 from server.socket.rules import SocketRules
-from server.tasks import Errands, every, lasting
+from server.tasks import Errands, ended, every, lasting
 from server.telling import Telling
 from server.waking import Waking
 from signaling.model import Call
@@ -359,8 +359,7 @@ def _application(node: Node) -> web.Application:
             tasks = [group.create_task(loop()) for loop in node.loops()]
             yield
             await node.errands.finish(within_s=CLOSE_S)
-            for task in tasks:
-                task.cancel()
+            await ended(tasks)
         try:
             await node.presence.flush()
             await node.news.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any
 
 import structlog
@@ -58,6 +58,7 @@ async def lasting(what: str, loop: Callable[[], Awaitable[object]], again_after_
             log.error("ended by itself", what=what)
         except Exception as error:
             log.error("beginning again", what=what, error=type(error).__name__, where=where_raised(error))
+        _heed_cancellation()
         await asyncio.sleep(again_after_s)
 
 
@@ -75,4 +76,21 @@ async def every(seconds: float, what: str, step: Callable[[], Awaitable[object]]
             if kind not in failing:
                 log.error("failing", what=what, error=kind, where=where_raised(error))
             failing.add(kind)
+        _heed_cancellation()
         await asyncio.sleep(seconds)
+
+
+def _heed_cancellation() -> None:
+    """A cancellation that comes while a connection dies may surface as the driver's error about the connection."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+async def ended(tasks: Collection[asyncio.Task[Any]], again_after_s: float = 1.0) -> None:
+    """Cancel these until they have ended: one that took its cancellation for an outage and goes on is told again."""
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=again_after_s)
