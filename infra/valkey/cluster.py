@@ -67,7 +67,10 @@ class Cluster:
         raise ConnectionError("the slot moves on and on")
 
     async def pipelined(self, commands: Sequence[Command]) -> list[Any]:
-        """All at once, those of one server in one pipeline; replies in order, an error in the place of its reply."""
+        """All at once, those of one server in one pipeline; replies in order, an error in the place of its reply.
+
+        Replies are as the server gives them; those of `execute_command` are what the driver makes of them.
+        """
         places: dict[str, list[int]] = {}
         try:
             for place, command in enumerate(commands):
@@ -100,23 +103,25 @@ class Cluster:
 
     async def _followed(self, answer: Any, address: str, command: Command) -> Any:
         """The answer, or what the server says that it names."""
-        if isinstance(answer, AskError):
-            try:
-                if isinstance(answer, MovedError):
-                    self._moved(answer, address)
-                    return await self.execute_command(*command)
-                return await self._ask(_address(answer, address), command)
-            except (RedisError, OSError) as error:
-                return error
+        for _ in range(REDIRECTIONS):
+            if isinstance(answer, MovedError):  # an AskError too, by the driver's classes
+                self._moved(answer, address)
+                address, asked = self._homes[answer.slot_id], [command]
+            elif isinstance(answer, AskError):
+                address, asked = _address(answer, address), [("ASKING",), command]
+            else:
+                break
+            [*_, answer] = await pipelined_on(self._client(address), asked)
         if isinstance(answer, Exception):
             self._doubt(answer)
         return answer
 
     async def _ask(self, address: str, command: Command) -> Any:
         """The slot is on its way to this server, and the key is there already."""
-        _, reply = await pipelined_on(self._client(address), [("ASKING",), command])
-        if isinstance(reply, Exception):
-            raise reply
+        async with self._client(address).pipeline(transaction=False) as pipeline:
+            for one in (("ASKING",), command):
+                pipeline.execute_command(*one)
+            _, reply = await pipeline.execute()
         return reply
 
     async def _reply(self, address: str, command: Command) -> Any:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import uuid4
 
-from infra.valkey.connection import Argument, answer_within, is_unavailable
+from infra.valkey.connection import AnswerWithin, Argument, is_unavailable
 from infra.valkey.keys import Shard, Shards
 from infra.valkey.library import Library
 from matching.model import Listing
@@ -139,7 +139,7 @@ class Rebuild:
 
 async def _each(library: Library, name: str, shards: Collection[Shard], args: Sequence[Argument]) -> dict[Shard, Any]:
     """Call the same for each shard; the replies of those that have one."""
-    async with answer_within(DEADLINE_S, IndexUnavailable):
+    async with AnswerWithin(DEADLINE_S, IndexUnavailable):
         replies = await library.call_each(name, [([shard.prefix], args) for shard in shards])
     for reply in replies:
         if isinstance(reply, Exception) and not is_unavailable(reply):

@@ -13,7 +13,7 @@ from math import inf
 from typing import Any
 from uuid import UUID
 
-from infra.valkey.connection import Argument, answer_within, is_unavailable
+from infra.valkey.connection import AnswerWithin, Argument, is_unavailable
 from infra.valkey.drawing import Drawing, Wish
 from infra.valkey.keys import Shard, Shards
 from infra.valkey.library import Call, Library
@@ -87,7 +87,7 @@ class ValkeyIndex:
 
         for some in self._portions(latest):
             calls = [call(shard, people) for shard, people in some]
-            async with answer_within(DEADLINE_S, IndexUnavailable):
+            async with AnswerWithin(DEADLINE_S, IndexUnavailable):
                 if None in await self._library.call_many("index_put", calls):
                     raise IndexUnavailable("another number of shards is counted")
 
@@ -97,7 +97,7 @@ class ValkeyIndex:
     async def draw(
         self, *, language: str, tier: Tier, count: int, excluded: Collection[UUID], now: float, lease_until: float
     ) -> list[UUID]:
-        async with answer_within(DEADLINE_S, IndexUnavailable):
+        async with AnswerWithin(DEADLINE_S, IndexUnavailable):
             return await self._drawing.draw(Wish(language, tier, excluded, now, lease_until), count)
 
     async def confirm(self, people: Collection[UUID], *, asked_at: float, until: float) -> None:
@@ -116,7 +116,7 @@ class ValkeyIndex:
         while busy and left > 0:
             share = min(left, max(SWEEP_LEAST, TOGETHER // len(busy)))
             some, busy = busy[: left // share], busy[left // share :]
-            async with answer_within(DEADLINE_S, IndexUnavailable):
+            async with AnswerWithin(DEADLINE_S, IndexUnavailable):
                 found = await self._ask("index_sweep", {shard: (now, share, now + STALE_AGAIN_S) for shard in some})
             answered = answered or bool(found)
             woken += [person_id for ids, _ in found.values() for person_id in _ids(ids)]
@@ -128,7 +128,7 @@ class ValkeyIndex:
         return Swept(tuple(woken), tuple(stale))
 
     async def counts(self) -> dict[tuple[str, Tier], int]:
-        async with answer_within(DEADLINE_S, IndexUnavailable):
+        async with AnswerWithin(DEADLINE_S, IndexUnavailable):
             replies = await self._ask("index_counts", dict.fromkeys(self._all, ()))
         if len(replies) < len(self._all):
             raise IndexUnavailable("not rebuilt yet")
@@ -154,7 +154,7 @@ class ValkeyIndex:
         """Call a function that ends in a list of ids, for people of all shards."""
         for some in self._portions(people):
             calls: list[Call] = [([shard.prefix], [*args, *(one.bytes for one in people)]) for shard, people in some]
-            async with answer_within(DEADLINE_S, IndexUnavailable):
+            async with AnswerWithin(DEADLINE_S, IndexUnavailable):
                 await self._library.call_many(name, calls)
 
     def _portions(self, people: Collection[UUID]) -> Iterator[list[tuple[Shard, Sequence[UUID]]]]:

@@ -14,7 +14,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Protocol
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from infra.valkey.cluster import Valkey, on_primaries, pipelined
 from infra.valkey.connection import Argument, is_unavailable
@@ -35,13 +35,8 @@ class Library:
 
         Raises the driver's errors; see `connection.unavailable_as`.
         """
-        try:
-            return await self._call(name, keys, args)
-        except ResponseError as error:
-            if not _lacks_functions(error):
-                raise
-        await self.load()
-        return await self._call(name, keys, args)
+        [reply] = await self.call_many(name, [(keys, args)])
+        return reply
 
     async def call_many(self, name: str, calls: Sequence[Call]) -> list[Any]:
         """FCALL the same function for each (keys, args), in one pipeline; replies in order. Not atomic as a whole.
@@ -56,8 +51,6 @@ class Library:
 
     async def call_each(self, name: str, calls: Sequence[Call]) -> list[Any]:
         """As `call_many`, with the error itself in the place of each reply that failed."""
-        if len(calls) < 2:
-            return [await self._call_or_error(name, *call) for call in calls]
         replies = await self._pipeline(name, calls)
         lacking = [place for place, reply in enumerate(replies) if _lacks_functions(reply)]
         if lacking:
@@ -67,15 +60,6 @@ class Library:
             for place, reply in zip(lacking, again, strict=True):
                 replies[place] = reply
         return replies
-
-    async def _call_or_error(self, name: str, keys: Sequence[bytes | str], args: Sequence[Argument]) -> Any:
-        try:
-            return await self.call(name, keys, args)
-        except (RedisError, OSError) as error:
-            return error
-
-    async def _call(self, name: str, keys: Sequence[bytes | str], args: Sequence[Argument]) -> Any:
-        return await self._client.execute_command("FCALL", self._code.functions[name], len(keys), *keys, *args)
 
     async def _pipeline(self, name: str, calls: Sequence[Call]) -> list[Any]:
         function = self._code.functions[name]

@@ -41,7 +41,7 @@ class Limit:
 
 
 async def put(client: Cluster, keys: Sequence[str] = KEYS) -> None:
-    assert await pipelined(client, [("SET", key, key) for key in keys]) == [True] * len(keys)
+    assert await pipelined(client, [("SET", key, key) for key in keys]) == [b"OK"] * len(keys)
 
 
 async def read(client: Cluster, keys: Sequence[str] = KEYS) -> list[Any]:
