@@ -82,8 +82,7 @@ class MemoryIndex:
             if entry.window_over(now):
                 entry.wake_at = now
                 continue
-            entry.not_before = lease_until
-            entry.wake_at = entry.ready_at
+            entry.wake_at = lease_until
             drawn.append(person_id)
         return drawn
 

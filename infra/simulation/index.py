@@ -81,8 +81,7 @@ class TurnIndex:
         for entry in closed:
             self._wake_at(entry, now)
         for entry in drawn:
-            entry.not_before = lease_until
-            self._wake_at(entry, entry.ready_at)
+            self._wake_at(entry, lease_until)
         return [entry.listing.person_id for entry in drawn]
 
     async def confirm(self, people: Collection[UUID], *, asked_at: float, until: float) -> None:

@@ -27,8 +27,6 @@ FEW = 4
 COMMON = 50
 """A language is common when so many of its speakers may be asked now in the average shard."""
 
-_TURN = struct.Struct(">d")
-
 
 class Ask(Protocol):
     async def __call__(self, name: str, asked: Mapping[Shard, Sequence[Argument]]) -> dict[Shard, Any]:
@@ -46,17 +44,14 @@ class Wish:
     lease_until: float
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Turn:
-    """Somebody in a ready set, in the order of their turn."""
+_Turn = tuple[float, bytes]
+"""When it is somebody's turn, and their id: the order of a ready set."""
 
-    turn: float
-    id: bytes
 
-    @classmethod
-    def told(cls, ids: bytes, turns: bytes) -> list[_Turn]:
-        """What `lua/_index.lua` `index_told` packed."""
-        return [cls(turn, ids[16 * place : 16 * place + 16]) for place, (turn,) in enumerate(_TURN.iter_unpack(turns))]
+def _told(ids: bytes, turns: bytes) -> list[_Turn]:
+    """What `lua/_index.lua` `index_told` packed."""
+    count = len(ids) // 16
+    return list(zip(struct.unpack(f">{count}d", turns), (ids[16 * n : 16 * n + 16] for n in range(count)), strict=True))
 
 
 class Drawing:
@@ -103,7 +98,7 @@ class _One:
         }
 
     def people(self) -> list[UUID]:
-        return [UUID(bytes=one.id) for one in sorted(self._taken)]
+        return [UUID(bytes=one) for _, one in sorted(self._taken)]
 
     async def straight(self, count: int) -> list[UUID]:
         """From the only shard there is."""
@@ -136,7 +131,7 @@ class _One:
                 "index_peek", {shard: self._walk(shard, wanted, len(self._all)) for shard in self._all}
             )
             ready = sum(size for _, _, _, size in replies.values())
-            heads = [(turn, shard) for shard, (*told, _, _) in replies.items() for turn in _Turn.told(*told)]
+            heads = [(turn, shard) for shard, (*told, _, _) in replies.items() for turn in _told(*told)]
             await self._take(Counter(shard for _, shard in nsmallest(wanted, heads, key=itemgetter(0))))
             if len(heads) < wanted and len(replies) < len(self._all):
                 raise IndexUnavailable("not rebuilt yet")
@@ -151,7 +146,7 @@ class _One:
             shard: [*self._walk(shard, share, len(wanted)), self._wish.lease_until] for shard, share in wanted.items()
         }
         replies = await self._ask("index_draw", asked) if asked else {}
-        self._taken += [turn for *told, _ in replies.values() for turn in _Turn.told(*told)]
+        self._taken += [turn for *told, _ in replies.values() for turn in _told(*told)]
         return any(more for _, _, more in replies.values()) if replies else None
 
     def _walk(self, shard: Shard, count: int, shards: int) -> list[Argument]:

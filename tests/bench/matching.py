@@ -234,34 +234,33 @@ def _bare_take(shard: Any, tier: Tier, one: bytes, record: bytes) -> list[tuple[
     ]
 
 
-async def pairs_per_second(bench: Bench, pair: Callable[[Bench, str, Tier], Awaitable[int]]) -> float:
+async def pairs_per_second(bench: Bench, pair: Callable[[Bench, str, Tier, float], Awaitable[int]]) -> float:
     """Draws of 10, each confirmed, by a few callers of one process at once. Nobody comes back meanwhile."""
-    kinds, done, stop_at = _kinds(1_000_000), 0, time.perf_counter() + THROUGHPUT_S
+    kinds, done, begun = _kinds(1_000_000), 0, time.perf_counter()
 
     async def caller() -> None:
         nonlocal done
-        while time.perf_counter() < stop_at:
-            people = await pair(bench, *next(kinds))
+        while time.perf_counter() < begun + THROUGHPUT_S:
+            people = await pair(bench, *next(kinds), NOW + time.perf_counter() - begun)
             done += people == WAVE
 
-    begun = time.perf_counter()
     await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
     return done / (time.perf_counter() - begun)
 
 
-async def _pair(bench: Bench, language: str, tier: Tier) -> int:
-    people = await _draw(bench, language, tier)
-    await bench.index.confirm(people, asked_at=NOW, until=NOW + 60)
+async def _pair(bench: Bench, language: str, tier: Tier, now: float) -> int:
+    people = await _draw(bench, language, tier, now)
+    await bench.index.confirm(people, asked_at=now, until=now + 60)
     return len(people)
 
 
-async def _bare_pair(bench: Bench, language: str, tier: Tier) -> int:
+async def _bare_pair(bench: Bench, language: str, tier: Tier, now: float) -> int:
     """The commands of both without functions, and without anybody's word that nobody else drew the same people."""
     shard = bench.shards.all()[0]
     ids = await _bare_draw(bench, tier, language)
     records = await pipelined_on(bench.client, [("HGET", shard.people, one) for one in ids])
-    changed = [part for one, record in zip(ids, records, strict=True) for part in (one, _until(record, NOW + 60))]
-    scores = [part for one in ids for part in (NOW + 60, one)]
+    changed = [part for one, record in zip(ids, records, strict=True) for part in (one, _until(record, now + 60))]
+    scores = [part for one in ids for part in (now + 60, one)]
     if ids:
         await pipelined_on(bench.client, [("HSET", shard.people, *changed), ("ZADD", shard.wake, *scores)])
     return len(ids)

@@ -8,29 +8,28 @@
 -- costs as much as three questions to a string, so a person is handed about as their packed record.
 
 local INDEX_TIERS = { h = 'hot', c = 'cold', i = 'idle' }
+local INDEX_HOT = { h = true, H = true }
 local INDEX_HEAD_START_S = 259200 -- matching/turns.py NEWCOMER_HEAD_START_S
 local INDEX_ARGS_MAX = 4000
 local INDEX_KINDS_MAX = 10000
 
 -- -- people
 
--- Where the parts of a record begin, after the letter. Layout: infra/valkey/index.py `pack`; missing moments are +inf.
-local INDEX_OPENS_AT, INDEX_CLOSES_AT, INDEX_NOT_BEFORE, INDEX_LAST_ASKED_AT, INDEX_LANGUAGES = 2, 10, 18, 26, 34
-
-local function index_moment(person, part)
-  return (struct.unpack('>d', person, part))
-end
+-- Where parts of a record begin. Layout: infra/valkey/index.py `pack`; missing moments are +inf.
+local INDEX_LAST_ASKED_AT, INDEX_LANGUAGES = 26, 34
+local INDEX_NEVER = 1 / 0 -- libraries cannot be used while this is loaded
 
 -- Their record with another moment from which on they may be asked.
 local function index_held(person, not_before)
   return struct.pack('>c17dc0', person, not_before, string.sub(person, INDEX_LAST_ASKED_AT))
 end
 
--- Their record after they were asked: both moments only move forward.
+-- Their record after they were asked, where both moments only move forward; and when they may be asked again.
 local function index_asked(person, asked_at, hold_until)
-  local not_before, last_asked_at = struct.unpack('>dd', person, INDEX_NOT_BEFORE)
-  return struct.pack('>c17ddc0', person, math.max(not_before, hold_until), math.max(last_asked_at, asked_at),
-    string.sub(person, INDEX_LANGUAGES))
+  local letter, opens_at, _, not_before, last_asked_at = struct.unpack('>c1dddd', person)
+  not_before, last_asked_at = math.max(not_before, hold_until), math.max(last_asked_at, asked_at)
+  local asked = struct.pack('>c17ddc0', person, not_before, last_asked_at, string.sub(person, INDEX_LANGUAGES))
+  return asked, INDEX_HOT[letter] and not_before or math.max(not_before, opens_at)
 end
 
 -- The records of these ids, in order; false for those who are not known.
@@ -41,31 +40,33 @@ end
 -- Kinds worked out so far, by letter, then by languages. Only remembers what follows from these: each process may forget it.
 local index_kinds, index_kinds_count = {}, 0
 
+-- What many people have in common: { tier =, hot =, newcomer =, languages = { 'en', 'da' }, speaks = { en = true, da = true },
+-- ready = { [prefix] = keys of the sets they belong into } }.
 local function index_new_kind(letter, languages)
   local small = string.lower(letter)
-  local kind = { tier = INDEX_TIERS[small], newcomer = letter ~= small, languages = {}, speaks = {}, ready = {} }
+  local kind = { tier = INDEX_TIERS[small], hot = INDEX_HOT[letter], newcomer = letter ~= small, languages = {}, speaks = {}, ready = {} }
   for language in string.gmatch(languages, '[^,]+') do
     kind.languages[#kind.languages + 1], kind.speaks[language] = language, true
-  end
-  return kind
-end
-
--- What many people have in common: { tier =, newcomer =, languages = { 'en', 'da' }, speaks = { en = true, da = true },
--- ready = { [prefix] = keys of the sets they belong into } }.
-local function index_kind(person)
-  local letter, languages = string.sub(person, 1, 1), string.sub(person, INDEX_LANGUAGES)
-  local of_letter = index_kinds[letter]
-  local kind = of_letter and of_letter[languages]
-  if kind then
-    return kind
   end
   if index_kinds_count == INDEX_KINDS_MAX then
     index_kinds, index_kinds_count = {}, 0
   end
-  kind = index_new_kind(letter, languages)
   index_kinds[letter] = index_kinds[letter] or {}
   index_kinds[letter][languages], index_kinds_count = kind, index_kinds_count + 1
   return kind
+end
+
+-- What a record says, read once: their kind; what ready sets are sorted by (matching/turns.py); when their window ends, inf if
+-- that is nothing to them; and when they may be asked. A hot person said "ready now", which beats their window.
+local function index_person(person)
+  local letter, opens_at, closes_at, not_before, last_asked_at, at = struct.unpack('>c1dddd', person)
+  local of_letter, languages = index_kinds[letter], string.sub(person, at)
+  local kind = of_letter and of_letter[languages] or index_new_kind(letter, languages)
+  local turn = kind.newcomer and last_asked_at - INDEX_HEAD_START_S or last_asked_at
+  if kind.hot then
+    return kind, turn, INDEX_NEVER, not_before
+  end
+  return kind, turn, closes_at, math.max(opens_at, not_before)
 end
 
 local function index_ready_key(prefix, tier, language)
@@ -85,52 +86,29 @@ local function index_ready_keys(prefix, kind)
   return keys
 end
 
--- What ready sets are sorted by (matching/turns.py).
-local function index_turn(person, kind)
-  local last_asked_at = index_moment(person, INDEX_LAST_ASKED_AT)
-  return kind.newcomer and last_asked_at - INDEX_HEAD_START_S or last_asked_at
-end
-
--- When they may be asked: a hot person said "ready now", which beats their window.
-local function index_ready_at(person, kind)
-  local not_before = index_moment(person, INDEX_NOT_BEFORE)
-  return kind.tier == 'hot' and not_before or math.max(not_before, index_moment(person, INDEX_OPENS_AT))
-end
-
--- When their window ends, inf if that is nothing to them.
-local function index_closes_at(person, kind)
-  return kind.tier == 'hot' and math.huge or index_moment(person, INDEX_CLOSES_AT)
-end
-
--- Whether they belong into ready at `now`.
-local function index_may_be_asked(person, kind, now)
-  return index_ready_at(person, kind) <= now and now < index_closes_at(person, kind)
-end
-
 -- -- changes, gathered by key and done at once: what is removed, then what is added
 
 local function index_changes()
   return { removed = {}, added = {}, records = {} }
 end
 
-local function index_remember(groups, key)
-  local group = groups[key]
-  if not group then
-    group = {}
-    groups[key] = group
-  end
-  return group
-end
-
 local function index_removes(changes, key, id)
-  local group = index_remember(changes.removed, key)
-  group[#group + 1] = id
+  local group = changes.removed[key]
+  if group then
+    group[#group + 1] = id
+  else
+    changes.removed[key] = { id }
+  end
 end
 
 local function index_adds(changes, key, score, id)
-  local group = index_remember(changes.added, key)
-  local size = #group
-  group[size + 1], group[size + 2] = score, id
+  local group = changes.added[key]
+  if group then
+    local size = #group
+    group[size + 1], group[size + 2] = score, id
+  else
+    changes.added[key] = { score, id }
+  end
 end
 
 local function index_writes(changes, id, person)
@@ -139,18 +117,19 @@ local function index_writes(changes, id, person)
 end
 
 local function index_out_of_ready(changes, prefix, id, kind)
-  for _, key in ipairs(index_ready_keys(prefix, kind)) do
-    index_removes(changes, key, id)
+  local keys = index_ready_keys(prefix, kind)
+  for place = 1, #keys do
+    index_removes(changes, keys[place], id)
   end
 end
 
 -- Into ready, at the place of their turn.
-local function index_into_ready(changes, prefix, id, person, kind)
-  local turn, closes_at = index_turn(person, kind), index_closes_at(person, kind)
-  for _, key in ipairs(index_ready_keys(prefix, kind)) do
-    index_adds(changes, key, turn, id)
+local function index_into_ready(changes, prefix, id, kind, closes_at, turn)
+  local keys = index_ready_keys(prefix, kind)
+  for place = 1, #keys do
+    index_adds(changes, keys[place], turn, id)
   end
-  if closes_at < math.huge then
+  if closes_at < INDEX_NEVER then
     index_adds(changes, prefix .. 'close', closes_at, id)
   end
 end
@@ -184,79 +163,93 @@ local function index_apply(changes, prefix)
   end
 end
 
--- Write people who were given another moment from which on they may be asked; those who were in ready leave it. Records of people
--- who are not known are false. Gives how many are known.
-local function index_keep_away(prefix, ids, people)
-  local changes, known, wake = index_changes(), {}, {}
-  for place, person in ipairs(people) do
-    if person then
-      local size = #wake
-      index_writes(changes, ids[place], person)
-      known[#known + 1] = place
-      wake[size + 1], wake[size + 2] = index_ready_at(person, index_kind(person)), ids[place]
+-- Write people's records and keep each away until their moment; those who were in ready leave it. Records of people who are not
+-- known are false. Gives how many are known.
+local function index_keep_away(prefix, ids, people, moments)
+  local changes, wake, size = index_changes(), {}, 0
+  for place = 1, #ids do
+    if people[place] then
+      index_writes(changes, ids[place], people[place])
+      wake[size + 1], wake[size + 2] = moments[place], ids[place]
+      size = size + 2
     end
   end
-  if #known == 0 then
+  if size == 0 then
     return 0
   end
   -- Mostly they are in wake already: then there is nothing to remove.
   if redis.call('ZADD', prefix .. 'wake', unpack(wake)) > 0 then
-    for _, place in ipairs(known) do
-      index_out_of_ready(changes, prefix, ids[place], index_kind(people[place]))
+    for place = 1, #ids do
+      if people[place] then
+        index_out_of_ready(changes, prefix, ids[place], (index_person(people[place])))
+      end
     end
   end
   index_apply(changes, prefix)
-  return #known
+  return size / 2
 end
 
 -- -- going through a ready set
 
--- Up to `wanted` people from the head of a ready set who may be asked, but for the excluded (16-byte ids, one after the
--- other): their ids, and their records. Whoever does not belong into the set is put away with `changes`. Also gives 1 if
--- `slack` more entries than were wanted or excluded were looked at before the set's end, else 0.
-local function index_walk(changes, prefix, tier, language, now, wanted, excluded_ids, slack)
-  local excluded, excluded_count = {}, 0
-  for at = 1, #excluded_ids, 16 do
-    excluded[string.sub(excluded_ids, at, at + 15)] = true
-    excluded_count = excluded_count + 1
+-- 16-byte ids, one after the other, as the keys of a table; and how many.
+local function index_each(packed_ids)
+  local ids, count = {}, 0
+  for at = 1, #packed_ids, 16 do
+    ids[string.sub(packed_ids, at, at + 15)], count = true, count + 1
   end
-  local ready, budget, from, ids, people = index_ready_key(prefix, tier, language), wanted + excluded_count + slack, 0, {}, {}
-  while #ids < wanted and budget > 0 do
+  return ids, count
+end
+
+local function index_without(ids, excluded)
+  local others = {}
+  for _, id in ipairs(ids) do
+    if not excluded[id] then
+      others[#others + 1] = id
+    end
+  end
+  return others
+end
+
+-- Up to `wanted` people from the head of a ready set who may be asked, but for the excluded: their ids, kinds, and turns. Whoever
+-- does not belong into the set is put away with `changes`. Also gives 1 if `slack` more entries than were wanted or excluded
+-- were looked at before the set's end, else 0.
+local function index_walk(changes, prefix, tier, language, now, wanted, excluded_ids, slack)
+  local excluded, excluded_count = index_each(excluded_ids)
+  local ready, budget, from = index_ready_key(prefix, tier, language), wanted + excluded_count + slack, 0
+  local count, ids, kinds, turns = 0, {}, {}, {}
+  while count < wanted and budget > 0 do
     -- Not more than are wanted: mostly the first ones are those.
-    local page = redis.call('ZRANGE', ready, from, from + math.min(budget, math.max(wanted - #ids, 4)) - 1)
+    local page = redis.call('ZRANGE', ready, from, from + math.min(budget, math.max(wanted - count, 4)) - 1)
     if #page == 0 then
-      return ids, people, 0
+      return ids, kinds, turns, 0
     end
     from, budget = from + #page, budget - #page
-    local candidates = {}
-    for _, id in ipairs(page) do
-      if not excluded[id] then
-        candidates[#candidates + 1] = id
-      end
-    end
-    for place, person in ipairs(index_read(prefix, candidates)) do
-      local id, kind = candidates[place], person and index_kind(person)
-      if #ids == wanted then
+    local candidates = excluded_count == 0 and page or index_without(page, excluded)
+    local people = index_read(prefix, candidates)
+    for place = 1, #candidates do
+      if count == wanted then
         break
-      elseif not kind or kind.tier ~= tier or not kind.speaks[language] then
+      end
+      local id, kind, turn, closes_at = candidates[place], nil, nil, nil
+      if people[place] then
+        kind, turn, closes_at = index_person(people[place])
+      end
+      if not kind or kind.tier ~= tier or not kind.speaks[language] then
         index_removes(changes, ready, id) -- what the record does not say is not so
-      elseif index_closes_at(person, kind) <= now then
+      elseif closes_at <= now then
         index_removes(changes, prefix .. 'close', id)
         index_shelve(changes, prefix, id, kind, now) -- the next sweep tells that new edges are needed
       else
-        ids[#ids + 1], people[#people + 1] = id, person
+        count = count + 1
+        ids[count], kinds[count], turns[count] = id, kind, turn
       end
     end
   end
-  return ids, people, #ids < wanted and 1 or 0
+  return ids, kinds, turns, count < wanted and 1 or 0
 end
 
 -- What is told of people found: their ids, and their turns (big-endian doubles), one after the other.
-local function index_told(ids, people)
-  local turns = {}
-  for place, person in ipairs(people) do
-    turns[place] = index_turn(person, index_kind(person))
-  end
+local function index_told(ids, turns)
   return table.concat(ids), #ids > 0 and struct.pack('>' .. string.rep('d', #ids), unpack(turns)) or ''
 end
 

@@ -9,12 +9,11 @@ if not generation_answers(prefix, ARGV[1], language) then
   return false
 end
 local changes = index_changes()
-local ids, people, more = index_walk(changes, prefix, ARGV[3], language, tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6],
+local ids, kinds, turns, more = index_walk(changes, prefix, ARGV[3], language, tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6],
   tonumber(ARGV[7]))
-for place, id in ipairs(ids) do
-  index_writes(changes, id, index_held(people[place], lease_until))
-  index_shelve(changes, prefix, id, index_kind(people[place]), lease_until)
+for place = 1, #ids do
+  index_shelve(changes, prefix, ids[place], kinds[place], lease_until)
 end
 index_apply(changes, prefix)
-local told_ids, told_turns = index_told(ids, people)
+local told_ids, told_turns = index_told(ids, turns)
 return { told_ids, told_turns, more }

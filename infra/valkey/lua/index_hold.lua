@@ -3,10 +3,12 @@
 -- ARGV[1] until  ARGV[2..] 16-byte ids; unknown ones are ignored
 -- Reply: number of people known
 local prefix, hold_until, ids = KEYS[1], tonumber(ARGV[1]), { unpack(ARGV, 2) }
-local people = index_read(prefix, ids)
+local people, moments = index_read(prefix, ids), {}
 for place, person in ipairs(people) do
   if person then
     people[place] = index_held(person, hold_until)
+    local _, _, _, ready_at = index_person(people[place])
+    moments[place] = ready_at
   end
 end
-return index_keep_away(prefix, ids, people)
+return index_keep_away(prefix, ids, people, moments)

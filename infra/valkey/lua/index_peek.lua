@@ -7,8 +7,8 @@ if not generation_answers(prefix, ARGV[1], language) then
   return false
 end
 local changes = index_changes()
-local ids, people, more = index_walk(changes, prefix, tier, language, tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6],
+local ids, _, turns, more = index_walk(changes, prefix, tier, language, tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6],
   tonumber(ARGV[7]))
 index_apply(changes, prefix)
-local told_ids, told_turns = index_told(ids, people)
+local told_ids, told_turns = index_told(ids, turns)
 return { told_ids, told_turns, more, redis.call('ZCARD', index_ready_key(prefix, tier, language)) }

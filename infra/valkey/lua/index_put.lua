@@ -15,16 +15,16 @@ local changes, formers = index_changes(), index_read(prefix, ids)
 for place, former in ipairs(formers) do
   local id, person = ids[place], ARGV[3 + 2 * place]
   if not (former and only_new) then
-    local kind = index_kind(person)
+    local kind, turn, closes_at, ready_at = index_person(person)
     index_writes(changes, id, person)
     kinds[kind] = true
     if former then
-      index_out(changes, prefix, id, index_kind(former))
+      index_out(changes, prefix, id, (index_person(former)))
     end
-    if index_may_be_asked(person, kind, now) then
-      index_into_ready(changes, prefix, id, person, kind)
+    if ready_at <= now and now < closes_at then
+      index_into_ready(changes, prefix, id, kind, closes_at, turn)
     else
-      index_adds(changes, prefix .. 'wake', index_ready_at(person, kind), id)
+      index_adds(changes, prefix .. 'wake', ready_at, id)
     end
   end
 end

@@ -6,14 +6,15 @@ local prefix, free_at, now, ids = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]),
 local changes = index_changes()
 for place, person in ipairs(index_read(prefix, ids)) do
   if person then
-    local id, kind = ids[place], index_kind(person)
+    local id = ids[place]
     person = index_held(person, free_at)
     index_writes(changes, id, person)
-    if index_may_be_asked(person, kind, now) then
+    local kind, turn, closes_at, ready_at = index_person(person)
+    if ready_at <= now and now < closes_at then
       index_removes(changes, prefix .. 'wake', id)
-      index_into_ready(changes, prefix, id, person, kind)
+      index_into_ready(changes, prefix, id, kind, closes_at, turn)
     else
-      index_shelve(changes, prefix, id, kind, index_ready_at(person, kind))
+      index_shelve(changes, prefix, id, kind, ready_at)
     end
   end
 end

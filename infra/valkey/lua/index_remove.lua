@@ -5,7 +5,7 @@
 local prefix, changes, known = KEYS[1], index_changes(), {}
 for place, person in ipairs(index_read(prefix, ARGV)) do
   if person then
-    index_out(changes, prefix, ARGV[place], index_kind(person))
+    index_out(changes, prefix, ARGV[place], (index_person(person)))
     known[#known + 1] = ARGV[place]
   end
 end

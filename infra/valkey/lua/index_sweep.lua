@@ -11,18 +11,21 @@ local changes, wake, close, woken, stale, over = index_changes(), prefix .. 'wak
 
 local due = redis.call('ZRANGE', wake, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
 for place, person in ipairs(index_read(prefix, due)) do
-  local id, kind = due[place], person and index_kind(person)
-  if not kind then
+  local id = due[place]
+  if not person then
     index_removes(changes, wake, id)
-  elseif index_may_be_asked(person, kind, now) then
-    index_removes(changes, wake, id)
-    index_into_ready(changes, prefix, id, person, kind)
-    woken[#woken + 1] = id
-  elseif index_ready_at(person, kind) <= now then
-    index_adds(changes, wake, again_at, id)
-    stale[#stale + 1] = id
   else
-    index_adds(changes, wake, index_ready_at(person, kind), id)
+    local kind, turn, closes_at, ready_at = index_person(person)
+    if ready_at > now then
+      index_adds(changes, wake, ready_at, id)
+    elseif now < closes_at then
+      index_removes(changes, wake, id)
+      index_into_ready(changes, prefix, id, kind, closes_at, turn)
+      woken[#woken + 1] = id
+    else
+      index_adds(changes, wake, again_at, id)
+      stale[#stale + 1] = id
+    end
   end
 end
 
@@ -35,7 +38,7 @@ repeat
     local id = page[place]
     index_removes(changes, close, id)
     if person and not away[place] then
-      index_shelve(changes, prefix, id, index_kind(person), again_at)
+      index_shelve(changes, prefix, id, (index_person(person)), again_at)
       over[#over + 1] = id
     end
   end
