@@ -197,7 +197,7 @@ class Node:
         self.news = PostgresNews(pool)
         self.presence = PostgresPresence(pool, FRESH)
         self.generation = Generation(library, shards)
-        self.mailboxes = ValkeyMailboxes(valkey, library)
+        self.mailboxes = ValkeyMailboxes(valkey, library, lambda delivery: self.hub.deliver(delivery))
         self.index = ValkeyIndex(library, shards)
         self.accounts = PostgresAccounts(pool)
         self.suspensions = PostgresSuspensions(pool)

@@ -57,6 +57,15 @@ class Version:
     number: int
 
 
+@dataclass(frozen=True, slots=True)
+class Once:
+    """A client's own key for its message: said again, on whichever node, the message is not sent again."""
+
+    sender: UUID
+    """The client's session."""
+    message_id: str
+
+
 class Sender(Protocol):
     """The writing side of mailboxes, all that services need."""
 
@@ -67,6 +76,12 @@ class Sender(Protocol):
         twice is harmless, and a node that was frozen between reading and telling cannot bring back an old state.
         False when the session has no mailbox (it will start from a snapshot). Raises `CarrierUnavailable`.
         """
+
+    async def relay(self, session_id: UUID, message: bytes, once: Once) -> bool:
+        """As `send`, but once within 10 minutes; True also when it was sent before. Raises `CarrierUnavailable`."""
+
+    async def was_relayed(self, session_id: UUID, once: Once) -> bool:
+        """Whether it was sent to this session within 10 minutes. Raises `CarrierUnavailable`."""
 
     async def send_unnumbered(self, session_id: UUID, message: bytes) -> None:
         """Hand a message to the owner if there is one now; it is not kept. Raises `CarrierUnavailable`."""

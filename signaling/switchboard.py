@@ -16,7 +16,16 @@ from signaling import call_rules, negotiation
 from signaling.call_rules import CallLimits
 from signaling.model import Call, CallState, EndReason, Media, Picture, Side
 from signaling.negotiation import Judged, Negotiation, Verdict
-from signaling.ports import CallBook, CarrierUnavailable, Changed, Herald, NegotiationStore, NoSuchCall, Sender
+from signaling.ports import (
+    CallBook,
+    CarrierUnavailable,
+    Changed,
+    Herald,
+    NegotiationStore,
+    NoSuchCall,
+    Once,
+    Sender,
+)
 
 CAS_TRIES = 8
 
@@ -218,6 +227,15 @@ class Switchboard:
     async def relay(self, route: Route, frame: bytes) -> bool:
         """Pass a frame on as it is; False when the other side has no mailbox now. Raises `CarrierUnavailable`."""
         return await self._sender.send(route.peer_session, frame)
+
+    async def relay_once(self, route: Route, frame: bytes, once: Once) -> bool:
+        """As `relay`; said again, also when it was sent before."""
+        return await self._sender.relay(route.peer_session, frame, once)
+
+    async def was_relayed(self, call_id: UUID, once: Once) -> bool:
+        """Whether this was passed on in the call, however the call is now. Raises `CallRefused`."""
+        route = await self.route(call_id, once.sender)
+        return await self._sender.was_relayed(route.peer_session, once)
 
     async def relay_description(
         self, route: Route, kind: str, number: int, sdp: str, frame: bytes, now: float, *, has_candidates: bool = True

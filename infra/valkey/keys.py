@@ -15,6 +15,7 @@ from functools import cache
 from uuid import UUID
 
 from matching.model import Tier
+from signaling.ports import Once
 
 # --- Volunteer index: one set of keys per shard `{v<i>}` -----------------------------------------------------------
 
@@ -123,6 +124,10 @@ class Session:
     def told(self, subject: str) -> bytes:
         """Number, expiring: the newest version of this subject that the mailbox was given."""
         return self._key(b"told:" + subject.encode())
+
+    def relayed(self, once: Once) -> bytes:
+        """Empty string, expiring: this message of another client was sent to the mailbox."""
+        return self._key(b"relayed:%b:%b" % (once.sender.hex.encode(), once.message_id.encode()))
 
     def answer(self, message_id: str) -> bytes:
         """String, expiring: the frame that answered this client message; empty while it is being done."""

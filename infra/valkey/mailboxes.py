@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from typing import Any
 from uuid import UUID, uuid4
 
 from infra.valkey.batches import Batches
@@ -12,7 +13,7 @@ from infra.valkey.connection import unavailable_as
 from infra.valkey.deliveries import listen
 from infra.valkey.keys import Session, node_channel
 from infra.valkey.library import Library
-from signaling.ports import CarrierUnavailable, Claim, Delivery, OwnershipLost, Version
+from signaling.ports import CarrierUnavailable, Claim, Delivery, Once, OwnershipLost, Version
 
 KEEP_MS = 120_000
 """How long a mailbox outlives the last beat of its owner, or the last message."""
@@ -20,28 +21,61 @@ MESSAGES_MAX = 512
 """About how many unacknowledged messages are kept; a client further behind starts from a snapshot."""
 BEATS_PER_PIPELINE = 256
 READ_MAX = 64
+RELAYED_MS = 600_000
+"""The contract's 10 minutes."""
 
 
 class ValkeyMailboxes:
     """`signaling.ports.Mailboxes` for one node, which is known to the others by its channel only."""
 
     def __init__(
-        self, client: Valkey, library: Library, *, node_id: UUID | None = None, keep_ms: int = KEEP_MS
+        self,
+        client: Valkey,
+        library: Library,
+        deliver: Callable[[Delivery], None] | None = None,
+        *,
+        node_id: UUID | None = None,
+        keep_ms: int = KEEP_MS,
     ) -> None:
+        """`deliver` gets what this node sends to its own sessions, at once; without it that is among `deliveries`."""
         self._client = client
         self._library = library
         self._sends = Batches(library, "mailbox_send")
+        self._relays = Batches(library, "mailbox_relay")
+        self._deliver = deliver
         self._channel = node_channel(node_id or uuid4())
         self._keep_ms = keep_ms
 
     async def send(self, session_id: UUID, message: bytes, *, version: Version | None = None) -> bool:
         keys: tuple[bytes, ...] = _both(session_id)
-        args: tuple[bytes | int, ...] = (session_id.bytes, message, MESSAGES_MAX, self._keep_ms)
+        args = self._sent(session_id, message)
         if version is not None:
             keys += (Session(session_id).told(version.subject),)
             args += (version.number,)
         with unavailable_as(CarrierUnavailable):
-            return bool(await self._sends.call(keys, args))
+            reply = await self._sends.call(keys, args)
+        return self._handed_on(session_id, message, reply)
+
+    async def relay(self, session_id: UUID, message: bytes, once: Once) -> bool:
+        keys = (*_both(session_id), Session(session_id).relayed(once))
+        args = (*self._sent(session_id, message), RELAYED_MS)
+        with unavailable_as(CarrierUnavailable):
+            reply = await self._relays.call(keys, args)
+        return self._handed_on(session_id, message, reply)
+
+    async def was_relayed(self, session_id: UUID, once: Once) -> bool:
+        with unavailable_as(CarrierUnavailable):
+            return bool(await self._client.execute_command("EXISTS", Session(session_id).relayed(once)))
+
+    def _sent(self, session_id: UUID, message: bytes) -> tuple[bytes | int, ...]:
+        here = self._channel if self._deliver is not None else b""
+        return session_id.bytes, message, MESSAGES_MAX, self._keep_ms, here
+
+    def _handed_on(self, session_id: UUID, message: bytes, reply: Any) -> bool:
+        if isinstance(reply, list) and self._deliver is not None:
+            seq, owner_epoch = reply
+            self._deliver(Delivery(session_id, seq, message, owner_epoch))
+        return bool(reply)
 
     async def send_unnumbered(self, session_id: UUID, message: bytes) -> None:
         with unavailable_as(CarrierUnavailable):

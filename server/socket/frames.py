@@ -23,14 +23,14 @@ from server.socket.envelope import encode
 from server.telling import Outages, Telling
 from signaling.model import CallState, EndReason, Media, Side
 from signaling.negotiation import ufrag_of_candidate
-from signaling.ports import Changed, NoSuchCall
+from signaling.ports import Changed, NoSuchCall, Once
 from signaling.privacy import RelayNets, relay_candidate, relayed_only
 from signaling.switchboard import CallRefused, NotTheOwner, Refused, Route
 
 log = structlog.get_logger()
 
-RelayedFrame = wire.DescriptionFrame | wire.CandidateFrame | wire.ChatFrame | wire.ControlFrame | wire.ControlStateFrame
-CallFrame = RelayedFrame | wire.MediaFrame | wire.StatsFrame | wire.EndFrame
+NegotiationFrame = wire.DescriptionFrame | wire.CandidateFrame
+CallFrame = NegotiationFrame | wire.PassedFrame | wire.MediaFrame | wire.StatsFrame | wire.EndFrame
 
 
 class Presence(Protocol):
@@ -182,13 +182,16 @@ class Frames:
         if isinstance(frame, wire.EndFrame):
             await self._end(caller, frame.call, frame.attempt, EndReason(frame.data.reason))
             return
+        if isinstance(frame, wire.PassedFrame):
+            await self._pass_on(caller, frame.call, frame.attempt, frame)
+            return
         route = await self._route(caller, frame.call, frame.attempt)
         if isinstance(frame, wire.MediaFrame):
             await self._media(route, owner_epoch, frame.data)
         elif isinstance(frame, wire.StatsFrame):
             await self._stats(caller.session_id, route, owner_epoch, frame.data)
         else:
-            await self._relay(route, frame)
+            await self._negotiate(route, frame)
 
     async def _end(self, caller: Caller, call_id: UUID, attempt: int, reason: EndReason) -> None:
         """Hang up, also when the other side did just now; a device the call was moved away from ends nothing."""
@@ -210,25 +213,27 @@ class Frames:
             raise CallRefused(Refused.STALE_ATTEMPT)
         return route
 
-    async def _relay(self, route: Route, frame: RelayedFrame) -> None:
-        switchboard, now = self._desk.switchboard, time.time()
-        match frame:
-            case wire.DescriptionFrame():
-                await self._relay_description(route, frame, now)
-            case wire.CandidateFrame():
-                await self._relay_candidate(route, frame, now)
-            case wire.ChatFrame(data=data):
-                out = encode(wire.RelayedChatFrame(data=data, id=frame.id, call=frame.call, attempt=frame.attempt))
-                await _handed_over(switchboard.relay(route, out))
-            case wire.ControlFrame(data=data):
-                _only_from(route, Side.VOLUNTEER)
-                out = encode(wire.RelayedControlFrame(data=data, id=frame.id, call=frame.call, attempt=frame.attempt))
-                await _handed_over(switchboard.relay(route, out))
-            case wire.ControlStateFrame(data=data):
-                _only_from(route, Side.REQUESTER)
-                relayed = wire.RelayedControlStateFrame
-                out = encode(relayed(data=data, id=frame.id, call=frame.call, attempt=frame.attempt))
-                await _handed_over(switchboard.relay(route, out))
+    async def _pass_on(self, caller: Caller, call_id: UUID, attempt: int, frame: wire.PassedFrame) -> None:
+        """Once for each id: the mailbox it goes to remembers. What was passed before is well, whatever came since."""
+        once = Once(caller.session_id, frame.id) if frame.id is not None else None
+        switchboard = self._desk.switchboard
+        try:
+            route = await self._route(caller, call_id, attempt)
+            out = _passed(route, frame)
+        except CallRefused:
+            if once is None or not await switchboard.was_relayed(call_id, once):
+                raise
+            return
+        relayed = switchboard.relay(route, out) if once is None else switchboard.relay_once(route, out, once)
+        if not await relayed:  # after a wipe of Valkey the other side has no mailbox for a moment
+            raise FrameError("unavailable", "the other side cannot be reached now", retryable=True)
+
+    async def _negotiate(self, route: Route, frame: NegotiationFrame) -> None:
+        now = time.time()
+        if isinstance(frame, wire.DescriptionFrame):
+            await self._relay_description(route, frame, now)
+        else:
+            await self._relay_candidate(route, frame, now)
 
     def _relays_of(self, route: Route) -> RelayNets | None:
         return None if route.direct else self._relays
@@ -282,15 +287,23 @@ class Frames:
             await self._desk.switchboard.light(route, data.luma, owner_epoch)
 
 
+def _passed(route: Route, frame: wire.PassedFrame) -> bytes:
+    """What the other side gets. Raises `CallRefused` where this side may not say it."""
+    match frame:
+        case wire.ChatFrame(data=data):
+            return encode(wire.RelayedChatFrame(data=data, id=frame.id, call=frame.call, attempt=frame.attempt))
+        case wire.ControlFrame(data=data):
+            _only_from(route, Side.VOLUNTEER)
+            return encode(wire.RelayedControlFrame(data=data, id=frame.id, call=frame.call, attempt=frame.attempt))
+        case wire.ControlStateFrame(data=data):
+            _only_from(route, Side.REQUESTER)
+            relayed = wire.RelayedControlStateFrame
+            return encode(relayed(data=data, id=frame.id, call=frame.call, attempt=frame.attempt))
+
+
 def _only_from(route: Route, side: Side) -> None:
     if route.side is not side:
         raise CallRefused(Refused.WRONG_SIDE)
-
-
-async def _handed_over(relayed: Awaitable[bool]) -> None:
-    """What reaches nobody is not acknowledged: after a wipe of Valkey the other side has no mailbox for a moment."""
-    if not await relayed:
-        raise FrameError("unavailable", "the other side cannot be reached now", retryable=True)
 
 
 def _only_volunteers(caller: Caller) -> None:

@@ -217,11 +217,12 @@ class Hub:
     async def _pump(self) -> None:
         async for delivery in self._mailboxes.deliveries():
             try:
-                self._deliver(delivery)
+                self.deliver(delivery)
             except Exception as error:
                 self._report("delivery", error)
 
-    def _deliver(self, delivery: Delivery) -> None:
+    def deliver(self, delivery: Delivery) -> None:
+        """A message for one of this node's sessions, in any order: what is missing between is read."""
         connection = self._connections.get(delivery.session_id)
         epoch = connection.claim.owner_epoch if connection is not None else -1
         if delivery.owner_epoch > epoch:

@@ -300,6 +300,9 @@ class PingFrame(FromClient, frozen=True, kw_only=True, tag="ping"):
     data: Nothing = Nothing()
 
 
+PassedFrame = ChatFrame | ControlFrame | ControlStateFrame
+"""What one side says to the other without the server having a say in it."""
+
 ConversationFrame = (
     ReadyFrame
     | AcceptFrame

@@ -18,7 +18,7 @@ from server.socket import metrics
 from server.socket.connection import Clock, Connection, Socket
 from server.socket.conversation import Conversation, FrameError
 from server.socket.envelope import BadFrame, BadMessage, acked, decode, encode, refused
-from server.socket.messages import AckFrame, ClientFrame, PingFrame, Pong, PongFrame, TokenFrame
+from server.socket.messages import AckFrame, ClientFrame, PassedFrame, PingFrame, Pong, PongFrame, TokenFrame
 from server.socket.rules import Bucket, Close, Pace, SocketRules
 from server.views import timestamp
 from signaling.ports import Answers, CarrierUnavailable
@@ -142,6 +142,9 @@ class Reader:
         if frame.id is None:
             if (error := await self._attempt(frame)) is not None:
                 self._refuse(error, None)
+            return
+        if isinstance(frame, PassedFrame):  # by the mailbox it goes to
+            await self._do(frame, frame.id)
             return
         await self._answer_once(frame, frame.id)
 

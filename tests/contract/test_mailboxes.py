@@ -14,7 +14,7 @@ from infra.valkey.cluster import connect, on_primaries
 from infra.valkey.deliveries import unpack
 from infra.valkey.library import Library
 from infra.valkey.mailboxes import MESSAGES_MAX, ValkeyMailboxes
-from signaling.ports import Answers, CarrierUnavailable, Claim, Delivery, Mailboxes, OwnershipLost, Version
+from signaling.ports import Answers, CarrierUnavailable, Claim, Delivery, Mailboxes, Once, OwnershipLost, Version
 from tests.support.engines import Engines, freeze, kill, thaw
 from tests.support.fake_mailboxes import FakeAnswers, FakeCarrier, FakeMailboxes
 
@@ -178,6 +178,34 @@ class TestSending:
             assert await node.send(session, message(number), version=Version("call:1", number))
         assert await node.send(session, message(9), version=Version("call:2", 1))
         assert [data for _, data in await node.read(session, 0)] == [message(1), message(3), message(9)]
+
+    async def test_what_a_client_says_again_is_sent_once_by_whichever_node(
+        self, subject: Subject, session: UUID
+    ) -> None:
+        node, other, speaker = subject.node(), subject.node(), uuid4()
+        first, second = Once(speaker, "m1"), Once(speaker, "m2")
+        listener = await listening(node)
+        claim = await node.claim(session, resume=None)
+        assert not await node.was_relayed(session, first)
+        relays = (node.relay(session, message(1), first) for node in (node, other, node, other))
+        assert all(await asyncio.gather(*relays))
+        assert await other.was_relayed(session, first)
+        assert not await other.was_relayed(session, second)
+        assert await other.relay(session, message(2), second)
+        assert await other.relay(session, message(3), Once(uuid4(), "m1"))
+        assert [await listener.next() for _ in range(3)] == [
+            Delivery(session, number, message(number), claim.owner_epoch) for number in (1, 2, 3)
+        ]
+        assert await node.read(session, 0) == [(number, message(number)) for number in (1, 2, 3)]
+        await listener.stop()
+
+    async def test_what_found_no_mailbox_may_be_said_again(self, subject: Subject, session: UUID) -> None:
+        node, once = subject.node(), Once(uuid4(), "m1")
+        assert not await node.relay(session, message(1), once)
+        assert not await node.was_relayed(session, once)
+        await node.claim(session, resume=None)
+        assert await node.relay(session, message(1), once)
+        assert [data for _, data in await node.read(session, 0)] == [message(1)]
 
     async def test_messages_may_hold_any_bytes_of_json(self, subject: Subject, session: UUID) -> None:
         node = subject.node()
@@ -407,6 +435,29 @@ class TestTheServer:
         yield real
         await real.client.aclose()
         engines.restore()
+
+    async def test_what_a_node_sends_to_its_own_sessions_takes_no_way_round(
+        self, real: ValkeySubject, session: UUID
+    ) -> None:
+        heard = list[Delivery]()
+        node = ValkeyMailboxes(real.client, real.library, heard.append)
+        claim = await node.claim(session, resume=None)
+        listener = await listening(node)
+        await node.send(session, message(1))
+        await node.send(session, message(1), version=Version("call:1", 1))
+        await node.send(session, message(1), version=Version("call:1", 1))
+        for _ in range(2):
+            await node.relay(session, message(3), Once(session, "m1"))
+        told = [(1, message(1)), (2, message(1)), (3, message(3))]
+        assert heard == [Delivery(session, seq, data, claim.owner_epoch) for seq, data in told]
+        assert await node.read(session, 0) == told
+        await real.node().send(session, message(4))
+        assert await listener.next() == Delivery(session, 4, message(4), claim.owner_epoch)
+        await real.node().claim(session, resume=None)
+        await node.send(session, message(5))
+        assert (await listener.next()).message is None
+        assert len(heard) == 3
+        await listener.stop()
 
     async def test_a_message_in_somebodys_hands_is_waited_for(self, real: ValkeySubject, session: UUID) -> None:
         answers = real.answers()

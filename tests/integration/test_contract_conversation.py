@@ -145,9 +145,13 @@ class TestIds:
 
     async def test_refusals_are_repeated_too(self, talk: Talk) -> None:
         chat = {"text": MARK, "language": "en"}
-        for attempt in (7, 1):  # the second would be done, were it not a repeat
-            await talk.volunteer.say("chat", chat, id="again", call=talk.call["id"], attempt=attempt)
+        for _ in range(2):
+            await talk.volunteer.say("chat", chat, id="again", call=talk.call["id"], attempt=7)
             assert (await talk.volunteer.refusal("again"))["code"] == "stale_attempt"
+        description = FRAMES["description"].data
+        for attempt in (7, 1):  # the second would be judged otherwise, were it not a repeat
+            await talk.volunteer.say("description", description, id="too", call=talk.call["id"], attempt=attempt)
+            assert (await talk.volunteer.refusal("too"))["code"] == "stale_attempt"
         await talk.silent("requester")
 
     async def test_each_session_has_ids_of_its_own(self, talk: Talk) -> None:
@@ -208,6 +212,24 @@ class TestWhoseCall:
                     answer = await talk.said(side, type_, data)
                     told = answer["type"] if type_ == "end" else answer["data"].get("code")
                     assert told == ("ack" if type_ == "end" else "call_ended"), (type_, answer)
+
+    async def test_what_was_passed_on_before_is_answered_as_it_was(self, talk: Talk) -> None:
+        chat: Json = {"text": f"{MARK} bye", "language": "en"}
+        of_first, of_call = talk.of_call, uuid4().hex
+        await talk.requester.say("chat", chat, id=of_call, **of_first)
+        assert (await talk.requester.answer(of_call))["type"] == "ack"
+        assert (await talk.volunteer.hear("chat"))["id"] == of_call
+        path = f"/v1/calls/{talk.call['id']}/rejoin"
+        await talk.outside.call("POST", path, {"attempt": 1}, token=talk.people["volunteer"].token)
+        for side in ("requester", "volunteer"):
+            assert (await talk.socket(side).hear("call"))["data"]["call"]["attempt"] == 2
+        await talk.requester.say("chat", chat, id=of_call, **of_first)
+        assert (await talk.requester.answer(of_call))["type"] == "ack"
+        await talk.requester.say("end", {"reason": "done"}, **{**of_first, "attempt": 2})
+        assert (await talk.volunteer.hear("chat", "call"))["data"]["call"]["state"] == "ended"
+        async with talk.outside.nothing_changes():
+            await talk.requester.say("chat", chat, id=of_call, **of_first)
+            assert (await talk.requester.answer(of_call))["type"] == "ack"
 
     async def test_controls_come_from_the_volunteer(self, talk: Talk) -> None:
         for data in ({"name": "torch", "value": True}, {"name": "zoom", "value": 2.5}, {"name": "photo"}):

@@ -344,37 +344,40 @@ class TestFrames:
         assert (await client.hear("ack"))["data"] == {"id": "m1"}
 
 
+OFFER = {"type": "offer", "sdp": "v=0", "negotiation": 1}
+
+
 class TestIds:
     async def test_a_repeat_is_answered_again_and_not_done_again(self, node: SocketNode) -> None:
         client = await node.enter(caller())
         for _ in range(3):
-            await client.say("chat", {"text": "hi", "language": "da"}, id="m1")
+            await client.say("description", OFFER, id="m1")
             assert (await client.hear("ack"))["data"] == {"id": "m1"}
         assert len(node.conversation.handled) == 1
 
     async def test_also_on_another_node_after_a_reconnect(self, sockets: Sockets, node: SocketNode) -> None:
         other = await sockets.node()
         client = await node.enter(caller())
-        await client.say("chat", {"text": "hi", "language": "da"}, id="m1")
+        await client.say("description", OFFER, id="m1")
         await client.hear("ack")
         sockets.conversation.failure = FrameError("call_ended", "it is over")
-        await client.say("chat", {"text": "again", "language": "da"}, id="m2")
+        await client.say("description", OFFER, id="m2")
         await client.hear("error")
         await client.close()
         client = await other.enter(client.who, resume=client.place(0))
-        await client.say("chat", {"text": "hi", "language": "da"}, id="m1")
+        await client.say("description", OFFER, id="m1")
         assert (await client.hear("ack"))["data"] == {"id": "m1"}
-        await client.say("chat", {"text": "again", "language": "da"}, id="m2")
+        await client.say("description", OFFER, id="m2")
         assert (await client.hear("error"))["data"]["code"] == "call_ended"
         assert len(sockets.conversation.handled) == 2
 
     async def test_one_cut_off_while_it_is_done_is_done_once(self, sockets: Sockets, node: SocketNode) -> None:
         sockets.conversation.handle_gate = asyncio.Event()
         client = await node.enter(caller())
-        await client.say("chat", {"text": "hi", "language": "da"}, id="m1")
+        await client.say("description", OFFER, id="m1")
         await until(lambda: len(sockets.conversation.handled) == 1)
         again = await node.enter(client.who, resume=client.place(0))
-        await again.say("chat", {"text": "hi", "language": "da"}, id="m1")
+        await again.say("description", OFFER, id="m1")
         sockets.conversation.handle_gate.set()
         assert (await again.hear("ack"))["data"] == {"id": "m1"}
         assert len(sockets.conversation.handled) == 1
@@ -752,7 +755,7 @@ class TestOutage:
         client = await node.enter(caller())
         freeze(engines.valkey)
         try:
-            await client.say("chat", {"text": "hi", "language": "da"}, id="m1")
+            await client.say("description", OFFER, id="m1")
             error = (await client.hear("error"))["data"]
             assert (error["id"], error["code"], error["retryable"]) == ("m1", "unavailable", True)
             await client.say("accept", {"request_id": str(uuid4()), "epoch": 1}, id="m2")

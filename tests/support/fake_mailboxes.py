@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from signaling.ports import CarrierUnavailable, Claim, Delivery, OwnershipLost, Version
+from signaling.ports import CarrierUnavailable, Claim, Delivery, Once, OwnershipLost, Version
 
 MESSAGES_MAX = 512
 
@@ -34,11 +34,13 @@ class FakeCarrier:
         """While true, every call raises `CarrierUnavailable`."""
         self._boxes: dict[UUID, _Box] = {}
         self._told: dict[tuple[UUID, str], int] = {}
+        self.relayed: set[tuple[UUID, Once]] = set()
         self._names = itertools.count(1)
 
     def wipe(self) -> None:
         self._boxes.clear()
         self._told.clear()
+        self.relayed.clear()
 
     def box(self, session_id: UUID) -> _Box | None:
         if self.away:
@@ -83,6 +85,18 @@ class FakeMailboxes:
         self._keep(box)
         self._hand(box, session_id, box.seq, message)
         return True
+
+    async def relay(self, session_id: UUID, message: bytes, once: Once) -> bool:
+        if await self.was_relayed(session_id, once):
+            return True
+        sent = await self.send(session_id, message)
+        if sent:
+            self._carrier.relayed.add((session_id, once))
+        return sent
+
+    async def was_relayed(self, session_id: UUID, once: Once) -> bool:
+        self._carrier.box(session_id)  # raises while the carrier is away
+        return (session_id, once) in self._carrier.relayed
 
     async def send_unnumbered(self, session_id: UUID, message: bytes) -> None:
         if (box := self._carrier.box(session_id)) is not None:

@@ -22,3 +22,15 @@ local function mailbox_keep(mailbox, messages, keep_ms)
   redis.call('PEXPIRE', mailbox, keep_ms)
   redis.call('PEXPIRE', messages, keep_ms)
 end
+
+-- Append a message and hand it to the owner, unless that is the caller's own node. Replies of mailbox_send.
+local function mailbox_append(mailbox, messages, session, message, kept_max, keep_ms, caller)
+  local owner = redis.call('HMGET', mailbox, 'incarnation', 'node', 'epoch')
+  if not owner[1] then return 0 end
+  local seq = redis.call('HINCRBY', mailbox, 'seq', 1)
+  redis.call('XADD', messages, 'MAXLEN', '~', kept_max, seq .. '-0', 'm', message)
+  mailbox_keep(mailbox, messages, keep_ms)
+  if owner[2] == caller then return { seq, tonumber(owner[3]) } end
+  if owner[2] then mailbox_publish(owner[2], session, owner[3], seq, message) end
+  return 1
+end

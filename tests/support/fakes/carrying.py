@@ -6,7 +6,7 @@ import asyncio
 from uuid import UUID
 
 from signaling.negotiation import Negotiation
-from signaling.ports import CarrierUnavailable, Version
+from signaling.ports import CarrierUnavailable, Once, Version
 
 
 class FakeSender:
@@ -14,6 +14,7 @@ class FakeSender:
 
     def __init__(self) -> None:
         self.sent: list[tuple[UUID, bytes]] = []
+        self.relayed: set[tuple[UUID, Once]] = set()
         self.absent: set[UUID] = set()
         """Sessions without a mailbox."""
         self.fail_next = 0
@@ -28,6 +29,17 @@ class FakeSender:
             return False
         self.sent.append((session_id, message))
         return True
+
+    async def relay(self, session_id: UUID, message: bytes, once: Once) -> bool:
+        if (session_id, once) in self.relayed:
+            return True
+        sent = await self.send(session_id, message)
+        if sent:
+            self.relayed.add((session_id, once))
+        return sent
+
+    async def was_relayed(self, session_id: UUID, once: Once) -> bool:
+        return (session_id, once) in self.relayed
 
     async def send_unnumbered(self, session_id: UUID, message: bytes) -> None:
         await self.send(session_id, message)
