@@ -196,8 +196,11 @@ class HelpDesk:
         """A device of this person acknowledged these offers."""
         await self._book.note_delivered(person_id, offers)
 
-    async def person_changed(self, person_id: UUID) -> None:
-        """Languages, hours, readiness or standing changed: list the person anew, or not at all."""
+    async def person_changed(self, person_id: UUID) -> bool:
+        """Languages, hours, readiness or standing changed: list the person anew, or not at all.
+
+        False when the index could not be told.
+        """
         # One after the other: of two at once, the one that read first could write last, and what was true before. That
         # may be another node, so it is read once more whether what was written is so.
         async with self._listing_anew[person_id.int % LISTING_LOCKS]:
@@ -210,10 +213,11 @@ class HelpDesk:
                     else:
                         await self._index.remove([person_id])
                 except IndexUnavailable:
-                    return
+                    return False
                 listed, listings = listings, await self._listings.of([person_id])
                 if [*map(_standing, listed)] == [*map(_standing, listings)]:
-                    return
+                    break
+        return True
 
     async def freed(self, person_id: UUID, now: datetime) -> None:
         """Their call is over: they may be asked again after a moment of peace."""
@@ -319,6 +323,6 @@ def why_not(request: Request, offer: Offer | None, yes: Acceptance) -> Refusal |
 
 
 def _standing(listing: Listing) -> tuple[object, ...]:
-    """What of a listing changes only when the person does: turns and leases move all the time."""
+    """What of a listing changes only when the person does: turns move all the time."""
     paused = listing.not_before == math.inf
     return listing.languages, listing.tier, listing.opens_at, listing.closes_at, listing.newcomer, paused

@@ -43,7 +43,8 @@ class VolunteerIndex(Protocol):
     async def draw(
         self, *, language: str, tier: Tier, count: int, excluded: Collection[UUID], now: float, lease_until: float
     ) -> list[UUID]:
-        """Take up to `count` people out of their ready sets into wake, to return at `lease_until` unless confirmed."""
+        """Take up to `count` people out of their ready sets into wake, to return at `lease_until` unless something else
+        is said of them before."""
 
     async def confirm(self, people: Collection[UUID], *, asked_at: float, until: float) -> None:
         """They were asked: remember `asked_at` as their turn and keep them away until `until`."""

@@ -158,10 +158,12 @@ class Desk:
         if await self.help_desk.decline(request_id, caller.user_id, epoch):
             self.look_soon(request_id)
 
-    async def person_changed(self, person_id: UUID) -> None:
-        """What the index knows of them is out of date; a request that waits for just them is looked at."""
-        await self.help_desk.person_changed(person_id)
+    async def person_changed(self, person_id: UUID) -> bool:
+        """What the index knows of them is out of date; a request that waits for just them is looked at. False when the
+        index could not be told."""
+        listed = await self.help_desk.person_changed(person_id)
         await self.woken(person_id)
+        return listed
 
     async def woken(self, person_id: UUID) -> None:
         """They may be asked now: a request that waits for just them is looked at."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -23,6 +24,8 @@ WOKEN_SERVED = 8
 SIGHTINGS_EVERY_S = 2.0
 SILENT_EVERY_S = 3.0
 STEADY_S = 20.0
+RELIST_EVERY_S = 3.0
+RELIST_PEOPLE = 100
 CALLBACKS_EVERY_S = 5.0
 PARTITIONS_EVERY_S = 3600.0
 CLOCK_EVERY_S = 5.0
@@ -39,6 +42,15 @@ class Presence(Protocol):
     async def keep_partitions(self) -> None: ...
 
 
+class Relistings(Protocol):
+    """People whose change was committed, and may not have reached the index."""
+
+    async def to_relist(self, limit: int) -> list[tuple[UUID, datetime]]:
+        """The oldest first, and since when; nobody whose change is but a moment old."""
+
+    async def relisted(self, person_id: UUID, since: datetime) -> None: ...
+
+
 class Rounds:
     """All loops of a node but the sockets' own; `run` owns them."""
 
@@ -46,6 +58,7 @@ class Rounds:
         self,
         desk: Desk,
         presence: Presence,
+        relistings: Relistings,
         close_silent: Callable[[UUID], object],
         close_ended: Callable[[UUID, bool], object],
         *,
@@ -57,6 +70,7 @@ class Rounds:
         """
         self._desk = desk
         self._presence = presence
+        self._relistings = relistings
         self._close_silent = close_silent
         self._close_ended = close_ended
         self._clock = clock
@@ -69,6 +83,7 @@ class Rounds:
             (SWEEP_EVERY_S, "sweep", self.sweep),
             (SIGHTINGS_EVERY_S, "sightings", self.write_sightings),
             (SILENT_EVERY_S, "silent sessions", self.forget_silent),
+            (RELIST_EVERY_S, "relistings", self.relist),
             (CALLBACKS_EVERY_S, "callbacks", self.call_back),
             (PARTITIONS_EVERY_S, "partitions", self._presence.keep_partitions),
             (CLOCK_EVERY_S, "clock", measure_clock),
@@ -104,6 +119,14 @@ class Rounds:
                 moved = len(swept.woken) + len(swept.stale)
         except IndexUnavailable:
             return
+
+    async def relist(self) -> None:
+        """List those whose change was committed, and who were perhaps not listed: the node died, or Valkey was away."""
+        while people := await self._relistings.to_relist(RELIST_PEOPLE):
+            for person_id, since in people:
+                if not await self._desk.person_changed(person_id):
+                    return
+                await self._relistings.relisted(person_id, since)
 
     async def call_back(self) -> None:
         """Have those told, whom nobody came to, that somebody is free."""

@@ -87,8 +87,11 @@ def _heed_cancellation() -> None:
         raise asyncio.CancelledError
 
 
-async def ended(tasks: Collection[asyncio.Task[Any]], again_after_s: float = 1.0) -> None:
-    """Cancel these until they have ended: one that took its cancellation for an outage and goes on is told again."""
+async def ended(tasks: Collection[asyncio.Task[Any]], again_after_s: float = 10.0) -> None:
+    """Cancel these until they have ended: one that took its cancellation for an outage and goes on is told again.
+
+    Not before `again_after_s`, in which whatever tidies up has done so.
+    """
     running = set(tasks)
     while running:
         for task in running:

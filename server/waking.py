@@ -32,7 +32,7 @@ class Waking:
         pushers: Mapping[str, Pusher],
         clock: Callable[[], datetime],
         on_nobody_reached: Callable[[UUID], object],
-        on_unreachable: Callable[[UUID], Awaitable[None]],
+        on_unreachable: Callable[[UUID], Awaitable[object]],
     ) -> None:
         """`pushers` by kind of push value.
 

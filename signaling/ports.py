@@ -120,7 +120,10 @@ class Mailboxes(Sender, Protocol):
 
 
 class Answers(Protocol):
-    """What was answered to a client's message id, kept 10 minutes, across nodes."""
+    """What was answered to a client's message id, kept 10 minutes, across nodes.
+
+    Of all but messages that are only passed on: those `Sender.relay` remembers.
+    """
 
     async def begin(self, session_id: UUID, message_id: str) -> bytes | None:
         """None: not done yet (or its doer died): do it. Else the answer frame to send again."""

@@ -15,6 +15,8 @@ from matching.availability import is_open, weekly_windows
 from matching.model import Listing, Tier
 
 RETURN_FROM_CALL = timedelta(minutes=1)
+RELIST_AFTER = timedelta(seconds=3)
+"""Before this the node that made the change is at it."""
 WANTED_OF = 2_000
 """So many requests tell which languages are wanted, and ..."""
 WANTED_MAX = 8
@@ -62,6 +64,14 @@ class PostgresListings:
                 )
             )
         return listings
+
+    async def to_relist(self, limit: int) -> list[tuple[UUID, datetime]]:
+        """People whose change may not have reached the index, the oldest first, and since when."""
+        return [tuple(row) for row in await self._pool.fetch(_SQL["to_relist"], RELIST_AFTER, limit)]
+
+    async def relisted(self, person_id: UUID, since: datetime) -> None:
+        """What was changed until then has reached the index."""
+        await self._pool.execute(_SQL["relisted"], person_id, since)
 
     async def wanted(self) -> list[list[str]]:
         """The languages requests wait for now, then those most asked for lately."""

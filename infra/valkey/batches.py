@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,9 @@ from infra.valkey.connection import Argument
 from infra.valkey.library import Library
 
 TOGETHER_MAX = 128
+
+
+Heed = Callable[[Sequence[Argument], Any], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,8 +40,10 @@ class Batches:
     waits gets its failure.
     """
 
-    def __init__(self, library: Library, name: str) -> None:
+    def __init__(self, library: Library, name: str, heed: Heed | None = None) -> None:
+        """`heed` is given each call's arguments and reply, also when its caller gave up meanwhile."""
         self._library = library
+        self._heed = heed
         self._name = name
         self._waiting: list[_Place] = []
         self._sender: asyncio.Task[None] | None = None
@@ -72,8 +77,10 @@ class Batches:
         for place, reply in zip(batch, replies, strict=True):
             if isinstance(reply, Exception):
                 place.fail(reply)
-            else:
-                place.succeed(reply)
+                continue
+            if self._heed is not None:
+                self._heed(place.args, reply)
+            place.succeed(reply)
         if batch and all(isinstance(reply, Exception) for reply in replies):
             # Who waits behind would meet the same, a deadline later.
             self._fail_all(self._waiting, replies[0])

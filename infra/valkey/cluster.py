@@ -112,6 +112,8 @@ class Cluster:
             else:
                 break
             [*_, answer] = await pipelined_on(self._client(address), asked)
+        if isinstance(answer, AskError):
+            answer, self._stale = ConnectionError("the slot moves on and on"), True
         if isinstance(answer, Exception):
             self._doubt(answer)
         return answer

@@ -55,7 +55,7 @@ class _Lean(AbstractConnection):
         except BaseException as error:
             # Half of a command may have gone.
             await self.disconnect(nowait=True)
-            if isinstance(error, OSError):
+            if isinstance(error, OSError | RuntimeError):  # the latter is uvloop's word for a closed transport
                 raise DriverConnectionError(f"{type(error).__name__} while writing") from error
             raise
 
@@ -86,8 +86,11 @@ class _Pool(BlockingConnectionPool):
                 try:
                     async with asyncio.timeout(self.timeout):
                         await self._condition.wait_for(self.can_get_connection)
-                except TimeoutError:
-                    raise DriverConnectionError("no connection is free") from None
+                except BaseException as error:
+                    self._condition.notify()  # the word that one is free may have come to this task
+                    if isinstance(error, TimeoutError):
+                        raise DriverConnectionError("no connection is free") from None
+                    raise
             connection: AbstractConnection = self.get_available_connection()  # type: ignore[no-untyped-call]
         try:
             await self.ensure_connection(connection)
@@ -131,6 +134,8 @@ async def pipelined_on(client: Redis, commands: Sequence[Command]) -> list[Any]:
     Replies are as the server gives them: the driver makes nothing of them, whose own pipeline costs twice as much. One
     deadline for all.
     """
+    if not commands:
+        return []
     try:
         connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
         try:
@@ -146,9 +151,15 @@ async def pipelined_on(client: Redis, commands: Sequence[Command]) -> list[Any]:
 
 async def _reply(connection: AbstractConnection) -> Any:
     try:
-        return await connection.read_response(timeout=math.inf)
+        reply = await connection.read_response(timeout=math.inf)
     except ResponseError as error:
         return error
+    reader = connection._reader
+    if reply is None and (reader is None or reader.exception() is not None):
+        # The driver takes ETIMEDOUT for the end of a deadline, and gives nothing.
+        await connection.disconnect(nowait=True)
+        raise DriverConnectionError("lost while reading")
+    return reply
 
 
 def is_unavailable(error: BaseException) -> bool:

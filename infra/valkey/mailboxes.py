@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 from infra.valkey.batches import Batches
 from infra.valkey.cluster import Valkey
-from infra.valkey.connection import unavailable_as
+from infra.valkey.connection import Argument, unavailable_as
 from infra.valkey.deliveries import listen
 from infra.valkey.keys import Session, node_channel
 from infra.valkey.library import Library
@@ -40,8 +40,8 @@ class ValkeyMailboxes:
         """`deliver` gets what this node sends to its own sessions, at once; without it that is among `deliveries`."""
         self._client = client
         self._library = library
-        self._sends = Batches(library, "mailbox_send")
-        self._relays = Batches(library, "mailbox_relay")
+        self._sends = Batches(library, "mailbox_send", self._hand_on)
+        self._relays = Batches(library, "mailbox_relay", self._hand_on)
         self._deliver = deliver
         self._channel = node_channel(node_id or uuid4())
         self._keep_ms = keep_ms
@@ -53,15 +53,13 @@ class ValkeyMailboxes:
             keys += (Session(session_id).told(version.subject),)
             args += (version.number,)
         with unavailable_as(CarrierUnavailable):
-            reply = await self._sends.call(keys, args)
-        return self._handed_on(session_id, message, reply)
+            return bool(await self._sends.call(keys, args))
 
     async def relay(self, session_id: UUID, message: bytes, once: Once) -> bool:
         keys = (*_both(session_id), Session(session_id).relayed(once))
         args = (*self._sent(session_id, message), RELAYED_MS)
         with unavailable_as(CarrierUnavailable):
-            reply = await self._relays.call(keys, args)
-        return self._handed_on(session_id, message, reply)
+            return bool(await self._relays.call(keys, args))
 
     async def was_relayed(self, session_id: UUID, once: Once) -> bool:
         with unavailable_as(CarrierUnavailable):
@@ -71,11 +69,13 @@ class ValkeyMailboxes:
         here = self._channel if self._deliver is not None else b""
         return session_id.bytes, message, MESSAGES_MAX, self._keep_ms, here
 
-    def _handed_on(self, session_id: UUID, message: bytes, reply: Any) -> bool:
-        if isinstance(reply, list) and self._deliver is not None:
-            seq, owner_epoch = reply
-            self._deliver(Delivery(session_id, seq, message, owner_epoch))
-        return bool(reply)
+    def _hand_on(self, args: Sequence[Argument], reply: Any) -> None:
+        """What was sent to a session of this very node."""
+        if self._deliver is not None and isinstance(reply, list):
+            (session, message, *_), (seq, owner_epoch) = args, reply
+            assert isinstance(session, bytes)
+            assert isinstance(message, bytes)
+            self._deliver(Delivery(UUID(bytes=session), seq, message, owner_epoch))
 
     async def send_unnumbered(self, session_id: UUID, message: bytes) -> None:
         with unavailable_as(CarrierUnavailable):

@@ -30,7 +30,7 @@ from server.routing import Exchange, Route
 from server.topics import TOPICS
 from server.views import UserView, timestamp
 
-PersonChanged = Callable[[UUID], Awaitable[None]]
+PersonChanged = Callable[[UUID], Awaitable[object]]
 
 
 class AccountsApi:

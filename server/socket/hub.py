@@ -207,7 +207,7 @@ class Hub:
         try:
             async with asyncio.TaskGroup() as loops:
                 loops.create_task(lasting("deliveries", self._pump))
-                loops.create_task(self._heartbeat.run(self._guarded))
+                loops.create_task(lasting("beats", partial(self._heartbeat.run, self._guarded)))
         finally:
             for chore in self._chores:
                 chore.cancel()
@@ -216,13 +216,16 @@ class Hub:
 
     async def _pump(self) -> None:
         async for delivery in self._mailboxes.deliveries():
-            try:
-                self.deliver(delivery)
-            except Exception as error:
-                self._report("delivery", error)
+            self.deliver(delivery)
 
     def deliver(self, delivery: Delivery) -> None:
-        """A message for one of this node's sessions, in any order: what is missing between is read."""
+        """A message for one of this node's sessions, in any order: what is missing between is read. Never raises."""
+        try:
+            self._deliver(delivery)
+        except Exception as error:
+            self._report("delivery", error)
+
+    def _deliver(self, delivery: Delivery) -> None:
         connection = self._connections.get(delivery.session_id)
         epoch = connection.claim.owner_epoch if connection is not None else -1
         if delivery.owner_epoch > epoch:

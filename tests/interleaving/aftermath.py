@@ -65,8 +65,7 @@ async def _round(world: World, *, willing: bool) -> None:
     if not world.index._complete:
         await world.rebuild()
     for person_id in world.changed:
-        if world.book.people[person_id].ready:
-            await desk.person_changed(person_id)
+        await desk.person_changed(person_id)
     for person_id in (await desk.sweep(100)).woken:
         await woken_up(desk, person_id)
     for request_id in await desk.due(100):

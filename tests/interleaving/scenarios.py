@@ -27,7 +27,7 @@ from tests.interleaving.deeds import (
     wants_callback,
     wipes,
 )
-from tests.interleaving.scenario import ONE_PREEMPTION, WITHOUT_DUPLICATES, Bounds, Part, Scenario
+from tests.interleaving.scenario import ONE_PREEMPTION, WITHOUT_DUPLICATES, Part, Scenario
 from tests.interleaving.world import Size, World
 from tests.support.fakes.cases import person
 
@@ -307,7 +307,6 @@ _ALL = (
             Part("wake", changes(0, wakes_up, "v0 is back"), B),
         ),
         ONE_BY_ONE,
-        (Bounds(crashes=0),),  # after a crash nobody was answered, and says it again
     ),
     Scenario(
         "avoid",

@@ -215,7 +215,8 @@ class Outside:
         columns = await self.database.fetch(
             "SELECT table_name, array_agg(column_name::text ORDER BY ordinal_position) AS names"
             " FROM information_schema.columns JOIN information_schema.tables t USING (table_schema, table_name)"
-            " WHERE table_schema = 'public' AND t.table_type = 'BASE TABLE' GROUP BY 1 ORDER BY 1"
+            " WHERE table_schema = 'public' AND t.table_type = 'BASE TABLE'"
+            " AND table_name <> 'relistings' GROUP BY 1 ORDER BY 1"  # nodes take from it when they like
         )
         parts = []
         for table, names in columns:

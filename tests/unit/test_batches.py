@@ -76,6 +76,19 @@ async def test_a_failure_is_everybodys_who_waited_and_nobodys_after(library: Scr
     assert await batches.call((b"k",), (3,)) == 3
 
 
+async def test_what_came_of_it_is_heeded_also_when_who_asked_gave_up(library: ScriptedLibrary) -> None:
+    heeded = list[Any]()
+    batches = Batches(cast(Library, library), "f", lambda args, reply: heeded.append((args, reply)))
+    library.gate.clear()
+    [task] = await begin(batches, 1)
+    await asyncio.sleep(0)
+    task.cancel()
+    others = await begin(batches, 2)
+    library.gate.set()
+    assert await asyncio.gather(*others) == [2]
+    assert heeded == [((1,), 1), ((2,), 2)]
+
+
 async def test_who_gave_up_is_not_sent_for(library: ScriptedLibrary, batches: Batches) -> None:
     library.gate.clear()
     first, *_ = await begin(batches, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -10,7 +11,7 @@ import pytest
 
 from matching.ports import Swept
 from server.rebirth import Census, Rebirth
-from server.rounds import LOOKS_PER_ROUND, WOKEN_SERVED, Rounds
+from server.rounds import LOOKS_PER_ROUND, RELIST_PEOPLE, WOKEN_SERVED, Rounds
 from server.socket.hub import Hub
 from tests.support.fakes.town import Town
 
@@ -25,6 +26,8 @@ class Desk:
         self.changed: list[UUID] = []
         self.asleep: list[UUID] = []
         self.awake: list[UUID] = []
+        self.unheard: set[UUID] = set()
+        """The index is away when these are to be listed."""
         self.broken: set[UUID] = set()
         self.stuck: set[UUID] = set()
         self._done = asyncio.Semaphore(0)
@@ -45,8 +48,9 @@ class Desk:
         for _ in range(count):
             await self._done.acquire()
 
-    async def person_changed(self, person_id: UUID) -> None:
+    async def person_changed(self, person_id: UUID) -> bool:
         self.changed.append(person_id)
+        return person_id not in self.unheard
 
     async def sweep(self, limit: int) -> Swept:
         some, self.asleep = self.asleep[:limit], self.asleep[limit:]
@@ -76,20 +80,52 @@ class Sightings:
     async def keep_partitions(self) -> None: ...
 
 
+class Changes:
+    """People to be listed again."""
+
+    def __init__(self, *people: UUID) -> None:
+        self.left = dict.fromkeys(people, datetime(2026, 11, 26, tzinfo=UTC))
+
+    async def to_relist(self, limit: int) -> list[tuple[UUID, datetime]]:
+        return list(self.left.items())[:limit]
+
+    async def relisted(self, person_id: UUID, since: datetime) -> None:
+        assert self.left.pop(person_id) == since
+
+
+class TestRelisting:
+    async def test_all_are_listed_and_forgotten(self) -> None:
+        people = [uuid4() for _ in range(2 * RELIST_PEOPLE + 1)]
+        desk, changes = Desk([]), Changes(*people)
+        await Rounds(cast(Any, desk), Sightings(), changes, print, print).relist()
+        assert desk.changed == people
+        assert changes.left == {}
+
+    async def test_while_the_index_is_away_they_are_kept(self) -> None:
+        people = [uuid4() for _ in range(3)]
+        desk, changes = Desk([]), Changes(*people)
+        desk.unheard = {people[1]}
+        await Rounds(cast(Any, desk), Sightings(), changes, print, print).relist()
+        assert [*changes.left] == people[1:]
+        desk.unheard.clear()
+        await Rounds(cast(Any, desk), Sightings(), changes, print, print).relist()
+        assert changes.left == {}
+
+
 class TestLooks:
     async def test_one_that_fails_is_told_of_after_all_others_were_looked_at(self) -> None:
         requests = [uuid4() for _ in range(LOOKS_PER_ROUND // 2)]
         desk = Desk(list(requests))
         desk.broken = {requests[0]}
         with pytest.raises(RuntimeError):
-            await Rounds(cast(Any, desk), Sightings(), print, print).look_at_due()
+            await Rounds(cast(Any, desk), Sightings(), Changes(), print, print).look_at_due()
         assert desk.looked == requests[1:]
 
     async def test_some_that_wait_hold_up_no_others(self) -> None:
         requests = [uuid4() for _ in range(LOOKS_PER_ROUND)]
         desk = Desk(list(requests))
         desk.stuck = set(requests[:7])
-        looking = asyncio.create_task(Rounds(cast(Any, desk), Sightings(), print, print).look_at_due())
+        looking = asyncio.create_task(Rounds(cast(Any, desk), Sightings(), Changes(), print, print).look_at_due())
         async with asyncio.timeout(5):
             await desk.looked_at(len(requests) - len(desk.stuck))
         looking.cancel()
@@ -100,7 +136,7 @@ class TestSweeps:
     async def test_who_wakes_is_at_once_there_for_what_waits_but_not_a_whole_morning_of_them(self) -> None:
         desk = Desk([])
         people = [uuid4() for _ in range(2 * WOKEN_SERVED)]
-        node = Rounds(cast(Any, desk), Sightings(), lambda _: None, print)
+        node = Rounds(cast(Any, desk), Sightings(), Changes(), lambda _: None, print)
         for some in (people[:1], people[1:]):
             desk.asleep = list(some)
             await node.sweep()
@@ -111,7 +147,7 @@ class TestEndedSessions:
     async def test_a_socket_that_outlived_its_session_is_closed_and_told_why(self) -> None:
         sightings, closed = Sightings(), list[tuple[UUID, bool]]()
         sightings.over = [(uuid4(), True), (uuid4(), False)]
-        node = Rounds(cast(Any, Desk([])), sightings, print, lambda *which: closed.append(which))
+        node = Rounds(cast(Any, Desk([])), sightings, Changes(), print, lambda *which: closed.append(which))
         await node.write_sightings()
         assert closed == sightings.over
 
@@ -129,7 +165,7 @@ class Clock:
 class TestSilence:
     async def test_who_is_silent_is_not_hot_and_their_socket_is_closed_wherever_it_is(self) -> None:
         desk, sightings, closed, clock = Desk([]), Sightings(), list[UUID](), Clock()
-        node = Rounds(cast(Any, desk), sightings, closed.append, print, clock=clock)
+        node = Rounds(cast(Any, desk), sightings, Changes(), closed.append, print, clock=clock)
         await self._go_on(node, clock, 30)
         await node.forget_silent()
         assert desk.changed == [sightings.silent[1]]
@@ -137,7 +173,7 @@ class TestSilence:
 
     async def test_nobody_is_judged_while_sightings_cannot_be_written_nor_soon_after(self) -> None:
         desk, sightings, clock = Desk([]), Sightings(), Clock()
-        node = Rounds(cast(Any, desk), sightings, print, print, clock=clock)
+        node = Rounds(cast(Any, desk), sightings, Changes(), print, print, clock=clock)
         await self._go_on(node, clock, 30)
         sightings.away = True
         clock.now += 60

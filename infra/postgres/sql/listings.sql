@@ -86,3 +86,11 @@ RETURNING id, user_id
 
 -- name: keep_partitions
 SELECT eyeline_keep_offer_partitions(7, 35)
+
+-- name: to_relist
+-- Whose change is so old that a node that lives has listed them, unless it could not.
+SELECT person_id, since FROM relistings WHERE since < eyeline_now() - $1::interval ORDER BY since LIMIT $2
+
+-- name: relisted
+-- Unless they were changed once more.
+DELETE FROM relistings WHERE person_id = $1 AND since = $2

@@ -90,6 +90,63 @@ class TestTier:
         assert (await listing_of(world, person)).tier is Tier.HOT
 
 
+class TestRelistings:
+    """Whose change may not have reached the index."""
+
+    async def left(self, world: World) -> list[UUID]:
+        return [person_id for person_id, _ in await world.listings.to_relist(10)]
+
+    async def settle(self, world: World) -> None:
+        """All who were changed so far are listed."""
+        await world.sql.execute("DELETE FROM relistings")
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "UPDATE availability SET paused = true WHERE user_id = $1",
+            "INSERT INTO availability (user_id) VALUES ($1) ON CONFLICT (user_id) DO UPDATE SET paused_until = NULL",
+            "UPDATE users SET status = 'held' WHERE id = $1",
+            "UPDATE users SET languages = '{sv}' WHERE id = $1",
+            "UPDATE users SET time_zone = 'Asia/Kathmandu' WHERE id = $1",
+        ],
+    )
+    async def test_a_change_is_there_until_it_was_listed(self, world: World, change: str) -> None:
+        person = await world.closed()
+        await self.settle(world)
+        await world.sql.execute(change, person.id)
+        assert await self.left(world) == []  # the node that made it is at it
+        await world.pass_time(4)
+        [(person_id, since)] = await world.listings.to_relist(10)
+        assert person_id == person.id
+        await world.listings.relisted(person_id, since)
+        assert await self.left(world) == []
+
+    async def test_a_new_phone_is_a_change(self, world: World) -> None:
+        person = await world.volunteer()
+        await self.settle(world)
+        await world.device(person)
+        await world.pass_time(4)
+        assert await self.left(world) == [person.id]
+
+    async def test_changed_once_more_they_stay(self, world: World) -> None:
+        person = await world.closed()
+        await world.pass_time(4)
+        [(_, since)] = await world.listings.to_relist(10)
+        await world.sql.execute("UPDATE availability SET paused = true WHERE user_id = $1", person.id)
+        await world.listings.relisted(person.id, since)
+        assert await self.left(world) == []
+        await world.pass_time(8)
+        assert await self.left(world) == [person.id]
+
+    async def test_being_asked_and_requesters_are_none_of_it(self, world: World) -> None:
+        person, asker = await world.volunteer(), await world.requester()
+        await self.settle(world)
+        await world.wave(await world.open(), [person])
+        await world.sql.execute("UPDATE users SET languages = '{sv}' WHERE id = $1", asker.id)
+        await world.pass_time(4)
+        assert await self.left(world) == []
+
+
 class TestWhoIsListed:
     @pytest.mark.parametrize(
         "change",
