@@ -3,7 +3,8 @@
 # make test   all of it: style, types, every test
 # make coverage  which lines of the product the tests reach
 # make test-firebase  sign-in against Google's own emulator of Firebase Authentication (needs Node.js 20 and npm)
-# make chaos  a node killed, and one frozen, at every step it takes (make test has one of the two at each)
+# make chaos  a node killed, and one frozen, at every step it takes (make test has one of the two at each); every schedule of the
+#             largest scenarios
 # make soak   twenty minutes of calls with connections cut at random      (ARGS="--minutes 5 --deploys 3")
 # make bench  what it does per second, and how fast
 # make lock   choose new versions of everything (needs uv)
@@ -42,6 +43,7 @@ bench: $(VENV)/.installed-tests
 
 chaos: $(VENV)/.installed-tests
 	EVERY_STRIKE=1 $(VENV)/bin/pytest tests/chaos -n $(WORKERS) $(ARGS)
+	$(VENV)/bin/python -m tests.interleaving --full stale-yes whoever-rings
 
 soak: $(VENV)/.installed-tests
 	$(VENV)/bin/python -m tests.soak $(ARGS)

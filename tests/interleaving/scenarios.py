@@ -139,7 +139,6 @@ _ALL = (
         "Two people say yes, and another request waits: whoever came second is offered that.",
         the_older_rings,
         (Part("yes0", accepts(0), A), Part("yes1", accepts(1), B, is_message=True)),
-        bounds=(WITHOUT_DUPLICATES, ONE_PREEMPTION),
     ),
     Scenario(
         "standby",
@@ -180,7 +179,6 @@ _ALL = (
             Part("again", looks(0), B),
         ),
         ONE_BY_ONE,
-        (ONE_PREEMPTION,),
     ),
     Scenario(
         "yes-twice-taken",
