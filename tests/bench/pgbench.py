@@ -67,6 +67,9 @@ async def _run(database_url: str, options: list[str], seconds: int) -> float:
 def filled(statement: str, *values: str) -> str:
     """A named statement on one line, with expressions in place of $1, $2, ..."""
     bare = _COMMENT.sub("", statement)
+    wanted = {int(number) for number in _PARAMETER.findall(bare)}
+    if wanted != set(range(1, len(values) + 1)):
+        raise ValueError(f"{len(values)} values for the parameters {sorted(wanted)} of: {bare.strip()}")
     text = _PARAMETER.sub(lambda match: f"({values[int(match.group(1)) - 1]})", bare)
     return " ".join(text.split())
 
@@ -161,6 +164,8 @@ class Lifecycle:
             filled(REQUESTS["lock_busy"], REQUEST, pair),
             filled(CALLS["free_both"], REQUEST, pair),
             filled(CALLS["leave_alone"], WINNER, NOW, NOW),
+            filled(CALLS["reports_of"], CALL),
+            filled(CALLS["seal"], CALL, "'{}'", "'{}'"),
             _write_request("'ended'", "'completed'", 5, NOW),
         )
         return [*end, *self._told(5, over=True)]
@@ -198,5 +203,5 @@ def _write_request(state: str, outcome: str, version: int, ended_at: str) -> str
 def _write_call(state: str, version: int, connected_at: str, ended_at: str, reason: str) -> str:
     return filled(
         CALLS["write"], CALL, "1", state, REQUESTER, "'{}'", NEVER, WINNER, "'{}'", NEVER, SOON, connected_at, NEVER,
-        ended_at, reason, "NULL", str(version),
+        ended_at, reason, "NULL", str(version), "NULL", "NULL",
     )  # fmt: skip
