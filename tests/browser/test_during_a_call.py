@@ -134,6 +134,7 @@ class TestPausing:
         negotiated = await volunteer.ice_credentials()
         await requester.press("pause-video")
         await requester.hears("Your camera is paused.")
+        await requester.shows("Your camera is paused. The volunteer sees no picture.")
         await volunteer.hears("The other person paused their camera.")
         await requester.press("pause-video")
         await volunteer.hears("The other person is back.")

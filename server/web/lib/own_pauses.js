@@ -21,7 +21,9 @@ export class OwnPauses {
   #switch() {
     const paused = !this.#media.pauses.byUser;
     this.#media.setVideoPaused(paused);
-    this.#page.speak(say(paused ? "video_paused" : "video_resumed"));
+    const words = say(paused ? "video_paused" : "video_resumed");
+    if (this.#inCall()) this.#page.status(words); // else what stands there would still say that the camera is seen
+    this.#page.speak(words);
   }
 
   #changed(cause, before) {
