@@ -109,24 +109,11 @@ def younger_first() -> Product:
     return Product(help_desk=copy_of(help_desk, Asking=copy.Asking).HelpDesk)
 
 
-def listed_and_not_read_again() -> Product:
-    """Of two nodes that list a person at once, the one that read first may write last."""
-    copy = copy_of(
-        help_desk,
-        (
-            "if [*map(_standing, listed)] == [*map(_standing, listings)]:\n                    return\n",
-            "return\n",
-        ),
-    )
-    return Product(help_desk=copy.HelpDesk)
-
-
 SEEDS = (
     Seed("accept as read-then-write", accept_reads_then_writes(), "two-accepts", frozenset("168")),
     Seed("wave without the request's lock", wave_without_the_lock(), "wave-or-cancel", frozenset("5")),
     Seed("stale epoch accepted", stale_epoch_accepted(), "stale-yes", frozenset("4")),
     Seed("told before committed", told_before_committed(), "wave-or-cancel", frozenset("6")),
     Seed("lease without an end", lease_without_end(), "lease", frozenset("3")),
-    Seed("listed, and not read again", listed_and_not_read_again(), "asleep-with-the-app-closed", frozenset("3")),
     Seed("the younger request first", younger_first(), "old-and-young", frozenset("7")),
 )

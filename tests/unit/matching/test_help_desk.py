@@ -325,6 +325,24 @@ class TestWhoIsFreeWhen:
         await asyncio.gather(first, second)
         assert await town.index.counts() == {("en", Tier.HOT): 1}
 
+    async def test_what_another_node_listed_meanwhile_is_not_written_over_for_good(
+        self, town: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of two nodes that list a person at once, the one that read first may write last."""
+        (one,) = await town.volunteers(1)
+        town.book.people[one].ready, town.book.people[one].device = False, "in use"
+        put = town.index.put
+
+        async def after_another_node(listings: Sequence[Listing], now: float) -> None:
+            monkeypatch.setattr(town.index, "put", put)
+            town.book.people[one].ready = True
+            await town.node().person_changed(one)
+            await put(listings, now)
+
+        monkeypatch.setattr(town.index, "put", after_another_node)
+        assert await town.desk.person_changed(one)
+        assert await town.index.counts() == {("en", Tier.HOT): 1}
+
     async def test_who_is_gone_is_forgotten(self, town: Town) -> None:
         (one,) = await town.volunteers(1)
         del town.book.people[one]
