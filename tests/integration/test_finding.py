@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
@@ -221,24 +220,15 @@ class TestWordWhenSomeoneIsFree:
 class TestWhoseNodeDied:
     async def test_a_change_committed_and_not_listed_is_listed_by_another_node(self, scene: Scene) -> None:
         """Somebody whose app is closed ends their pause, and the node dies before it tells the index."""
-        database = scene.outside.database
-        asker, helper = await scene.requester(), await scene.volunteer(ready=False)
+        outside, asker = scene.outside, await scene.requester()
+        helper = await outside.sign_in("closed", "volunteer", scene.language)
         weekly = [{"days": [1, 2, 3, 4, 5, 6, 7], "from": "00:00", "to": "24:00"}]
         push = {"platform": "android", "push": [{"kind": "fcm", "value": f"token-{uuid4().hex}"}]}
-        await helper.account.call("PUT", f"/v1/me/devices/{helper.account.device_id}", push)
-        await helper.account.call("PUT", "/v1/me/availability", {"weekly": weekly, "paused": True})
-        helper.cut(come_back=False)
-        await until_listed(scene)
-        await database.execute("UPDATE availability SET paused = false WHERE user_id = $1", helper.state.user["id"])
-        request = await asker.request_help()
-        await until_listed(scene)
-        async with asyncio.timeout(20):
-            while not await database.fetchval("SELECT count(*) FROM offers WHERE request_id = $1", request["id"]):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
-
-
-async def until_listed(scene: Scene) -> None:
-    """No change waits to be listed again."""
-    async with asyncio.timeout(20):
-        while await scene.outside.database.fetchval("SELECT count(*) FROM relistings"):  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+        for path, body in (
+            (f"devices/{helper.device_id}", push),
+            ("availability", {"weekly": weekly, "paused": True}),
+        ):
+            await outside.call("PUT", f"/v1/me/{path}", body, token=helper.token)
+        await asker.request_help()
+        await outside.database.execute("UPDATE availability SET paused = false WHERE user_id = $1", helper.user_id)
+        await asker.until(lambda state: state.request is not None and state.request["asked"] == 1, timeout=20)
