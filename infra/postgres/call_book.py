@@ -63,11 +63,9 @@ class PostgresCallBook:
     async def _change(
         self, connection: asyncpg.Connection, call_id: UUID, rule: Callable[[Call, datetime], Call]
     ) -> Changed:
-        # Which request a call belongs to never changes, so it may be read before the lock.
-        request_id = await connection.fetchval(_SQL["request_of"], call_id)
-        if request_id is None:
+        request_row = await connection.fetchrow(_SQL["lock_request"], call_id)
+        if request_row is None:
             raise NoSuchCall
-        request_row = await connection.fetchrow(_REQUESTS["lock"], request_id)
         row = await connection.fetchrow(_SQL["get"], call_id)
         before, now = call_of(row), row["now"]
         after = rule(before, now)

@@ -130,7 +130,6 @@ class PostgresNews:
         if not touched:
             return
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute("SET LOCAL synchronous_commit = off")
             # The requests' locks first, as everywhere, or marks and decisions could wait for each other.
             free = {row["id"] for row in await connection.fetch(_REQUESTS["lock_free"], touched)}
             marks = Marks(

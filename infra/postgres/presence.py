@@ -1,6 +1,6 @@
 """When sessions were last seen, and which of them said ready.
 
-Sightings are written in batches: losing one costs nothing.
+Sightings are written in batches.
 """
 
 from __future__ import annotations
@@ -45,21 +45,15 @@ class PostgresPresence:
                 return over
 
     async def _sighting(self, sessions: Collection[UUID]) -> list[tuple[UUID, bool]]:
-        async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute("SET LOCAL synchronous_commit = off")
-            status: str = await connection.execute(_SQL["seen"], sessions)
-            if int(status.split()[-1]) == len(sessions):
-                return []
-            rows = await connection.fetch(_SQL["seen_though_over"], sessions)
-            return [(row["id"], row["suspended"]) for row in rows]
+        status: str = await self._pool.execute(_SQL["seen"], sessions)
+        if int(status.split()[-1]) == len(sessions):
+            return []
+        rows = await self._pool.fetch(_SQL["seen_though_over"], sessions)
+        return [(row["id"], row["suspended"]) for row in rows]
 
     async def attach(self, session_id: UUID, owner_epoch: int) -> None:
         """The session's socket is here, under this owner epoch of its mailbox."""
-        async with self._pool.acquire() as connection, connection.transaction():
-            # Lost in a crash, it is as if the socket had come unnoticed: absence is then judged by sightings.
-            await connection.execute("SET LOCAL synchronous_commit = off")
-            await connection.execute(_SQL["attach"], session_id, owner_epoch)
-            await connection.execute(_SQL["device_seen"], session_id)
+        await self._pool.execute(_SQL["attach"], session_id, owner_epoch)
 
     async def detach(self, session_id: UUID, owner_epoch: int) -> bool:
         """Losing the socket takes readiness; False, and nothing is changed, when a later owner has a socket."""

@@ -51,9 +51,7 @@ class PostgresQuality:
     async def _write(self, some: Sequence[tuple[ReportKey, Quality]]) -> None:
         calls, sides, attempts = zip(*(key for key, _ in some), strict=True)
         reports = [msgspec.to_builtins(report) for _, report in some]
-        async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute("SET LOCAL synchronous_commit = off")
-            await connection.execute(_SQL["report"], calls, sides, attempts, reports)
+        await self._pool.execute(_SQL["report"], calls, sides, attempts, reports)
 
     async def seal(self, connection: asyncpg.Connection, call_id: UUID) -> None:
         """Sum up how the call went, in the transaction that ends it; also by what this node has not written yet."""

@@ -158,9 +158,8 @@ class PostgresRequestBook:
         row = await connection.fetchrow(_SQL["lock"], request_id)
         if row is None:
             raise NotFound
-        offers = await connection.fetch(_SQL["offers_of_case"], request_id, row["epoch"])
-        facts = await connection.fetchrow(_SQL["facts"], row["requester_id"])
-        return case_of(row, offers, facts), facts["now"], row["next_look_at"]
+        rows = await connection.fetch(_SQL["offers_and_facts"], request_id, row["epoch"], row["requester_id"])
+        return case_of(row, rows), rows[0]["now"], row["next_look_at"]
 
     async def _decide(self, connection: asyncpg.Connection, request_id: UUID, rule: Rule) -> Decided:
         case, now, due = await self._load(connection, request_id)
@@ -307,10 +306,7 @@ class PostgresRequestBook:
         await connection.execute(_SQL["rung_this_week"], [row["id"] for row in rows], *columns)
 
     async def due(self, limit: int) -> list[UUID]:
-        async with self._pool.acquire() as connection, connection.transaction():
-            # A claim that is lost in a crash is only a look made twice.
-            await connection.execute("SET LOCAL synchronous_commit = off")
-            return [row["id"] for row in await connection.fetch(_SQL["due"], limit)]
+        return [row["id"] for row in await self._pool.fetch(_SQL["due"], limit)]
 
     async def exclusions(self, request_id: UUID) -> frozenset[UUID]:
         return frozenset(row["person_id"] for row in await self._pool.fetch(_SQL["exclusions"], request_id))

@@ -91,14 +91,15 @@ def _ring_at(row: asyncpg.Record) -> datetime | None:
     return due if due is None or claimed is None else max(due, claimed)
 
 
-def case_of(row: asyncpg.Record, offers: list[asyncpg.Record], facts: asyncpg.Record) -> Case:
+def case_of(row: asyncpg.Record, offers_and_facts: list[asyncpg.Record]) -> Case:
     """A locked row of `requests` with its offers; one without any live session was last seen when they asked."""
+    facts = offers_and_facts[0]
     progress = None
     if row["progress_at"] is not None:
         progress = Progress(row["progress_note"], row["progress_asked"], row["progress_at"])
     return Case(
         request=request_of(row),
-        offers=tuple(map(offer_of, offers)),
+        offers=tuple(offer_of(row) for row in offers_and_facts if row["person_id"] is not None),
         requester_seen_at=facts["requester_seen_at"] or row["created_at"],
         requester_suspended=facts["requester_suspended"],
         hungry=row["hungry"],

@@ -82,8 +82,7 @@ class Lifecycle:
         self._volunteers = self._each("person(:client_id, v)")
         self._case = [
             filled(REQUESTS["lock"], REQUEST),
-            filled(REQUESTS["offers_of_case"], REQUEST, "1"),
-            filled(REQUESTS["facts"], REQUESTER),
+            filled(REQUESTS["offers_and_facts"], REQUEST, "1", REQUESTER),
         ]
         self._news = [
             filled(REQUESTS["untold_request"], REQUEST),
@@ -171,13 +170,12 @@ class Lifecycle:
         return [*end, *self._told(5, over=True)]
 
     def _call(self) -> list[str]:
-        return [filled(CALLS["request_of"], CALL), self._case[0], filled(CALLS["get"], CALL)]
+        return [filled(CALLS["lock_request"], CALL), filled(CALLS["get"], CALL)]
 
     def _told(self, version: int, *, over: bool) -> list[str]:
         """What is read in order to tell, and the marks afterwards."""
         offers = [self._each(what) for what in (REQUEST, "person(:client_id, v)", "1", "1", str(over).lower())]
         marks = transaction(
-            "SET LOCAL synchronous_commit = off",
             filled(REQUESTS["lock_free"], f"ARRAY[{REQUEST}]"),
             filled(REQUESTS["mark_requests"], f"ARRAY[{REQUEST}]", f"ARRAY[{version}::bigint]"),
             filled(REQUESTS["mark_offers"], *offers),

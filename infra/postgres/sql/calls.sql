@@ -1,7 +1,8 @@
 -- Statements about calls. Whoever changes one holds its request's row lock.
 
--- name: request_of
-SELECT request_id FROM calls WHERE id = $1
+-- name: lock_request
+-- Which request a call belongs to never changes, so it may be read before the lock.
+SELECT * FROM requests WHERE id = (SELECT request_id FROM calls WHERE id = $1) FOR UPDATE
 
 -- name: get
 SELECT c.*, rs.seen_at AS requester_seen_at, rs.owner_epoch AS requester_owner_epoch,
@@ -61,12 +62,12 @@ INSERT INTO call_quality (call_id, requester, volunteer)
 SELECT $1, $2::jsonb, $3::jsonb WHERE NOT EXISTS (SELECT FROM calls WHERE id = $1 AND language = 'qaa')
 
 -- name: report
--- Of calls that go on; what a later report of the same connection says counts.
+-- Of calls that go on; what a later report of the same connection says counts, also when this one is lost.
 INSERT INTO call_reports (call_id, side, attempt, report)
 SELECT n.call_id, n.side, n.attempt, n.report
 FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::jsonb[]) AS n (call_id, side, attempt, report)
      JOIN calls c ON c.id = n.call_id
-WHERE c.state <> 'ended'
+WHERE c.state <> 'ended' AND (SELECT eyeline_may_be_lost())
 ORDER BY 1, 2, 3
 ON CONFLICT (call_id, side, attempt) DO UPDATE SET report = excluded.report
 

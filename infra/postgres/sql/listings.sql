@@ -61,18 +61,23 @@ UPDATE sessions s SET ready = $2, seen_at = eyeline_now() FROM users u
 WHERE s.id = $1 AND u.id = s.user_id AND s.ended_at IS NULL AND s.owner_epoch <= $3 AND (NOT $2 OR u.role = 'volunteer')
 
 -- name: attach
-UPDATE sessions SET seen_at = eyeline_now(), owner_epoch = greatest(owner_epoch, $2) WHERE id = $1 AND ended_at IS NULL
-
--- name: device_seen
--- A device that connects is a device in use; written once an hour.
-UPDATE devices d SET seen_at = eyeline_now() FROM sessions s
-WHERE s.id = $1 AND d.user_id = s.user_id AND d.device_id = s.device_id AND d.seen_at < eyeline_now() - interval '1 hour'
+-- Lost, it is as if the socket had come unnoticed: absence is then judged by sightings. A device that connects is a device
+-- in use; that is written once an hour.
+WITH attached AS (
+    UPDATE sessions SET seen_at = eyeline_now(), owner_epoch = greatest(owner_epoch, $2)
+    WHERE id = $1 AND ended_at IS NULL AND (SELECT eyeline_may_be_lost())
+    RETURNING user_id, device_id
+)
+UPDATE devices d SET seen_at = eyeline_now() FROM attached s
+WHERE d.user_id = s.user_id AND d.device_id = s.device_id AND d.seen_at < eyeline_now() - interval '1 hour'
 
 -- name: detach
 UPDATE sessions SET ready = false WHERE id = $1 AND owner_epoch <= $2
 
 -- name: seen
-UPDATE sessions SET seen_at = eyeline_now() WHERE id = ANY ($1::uuid[]) AND ended_at IS NULL
+-- Losing it costs nothing.
+UPDATE sessions SET seen_at = eyeline_now()
+WHERE id = ANY ($1::uuid[]) AND ended_at IS NULL AND (SELECT eyeline_may_be_lost())
 
 -- name: seen_though_over
 SELECT s.id, u.status = 'suspended' AS suspended FROM sessions s JOIN users u ON u.id = s.user_id

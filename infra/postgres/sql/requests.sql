@@ -46,15 +46,16 @@ SELECT * FROM requests WHERE requester_id = $1 AND state <> 'ended'
 -- name: lock
 SELECT * FROM requests WHERE id = $1 FOR UPDATE
 
--- name: facts
-SELECT eyeline_now() AS now, u.status = 'suspended' AS requester_suspended, u.time_zone,
-       (SELECT max(seen_at) FROM sessions WHERE user_id = $1 AND ended_at IS NULL) AS requester_seen_at
-FROM users u WHERE u.id = $1
-
--- name: offers_of_case
+-- name: offers_and_facts
+-- The offers of an epoch ($2) and those still open, a row each, or one row without an offer; with every one of them the
+-- clock and how the requester ($3) is.
 SELECT o.*, o.outcome IS NULL
-            AND EXISTS (SELECT FROM users u WHERE u.id = o.person_id AND u.status = 'suspended') AS barred
-FROM offers o WHERE o.request_id = $1 AND (o.epoch = $2 OR o.outcome IS NULL)
+            AND EXISTS (SELECT FROM users u WHERE u.id = o.person_id AND u.status = 'suspended') AS barred,
+       q.*
+FROM (SELECT eyeline_now() AS now, u.status = 'suspended' AS requester_suspended, u.time_zone,
+             (SELECT max(seen_at) FROM sessions WHERE user_id = $3 AND ended_at IS NULL) AS requester_seen_at
+      FROM users u WHERE u.id = $3) q
+     LEFT JOIN offers o ON o.request_id = $1 AND (o.epoch = $2 OR o.outcome IS NULL)
 
 -- name: write
 UPDATE requests
@@ -148,10 +149,11 @@ WHERE id = $1
 
 -- name: due
 -- The array is made once, so that no plan claims more than was asked for; and the clock in it is read once, since no
--- index can be searched by a volatile function.
+-- index can be searched by a volatile function. A claim that is lost is only a look made twice.
 UPDATE requests
 SET next_look_at = eyeline_now() + CASE WHEN state = 'in_call' THEN interval '3 seconds' ELSE interval '1 second' END
-WHERE id = ANY (ARRAY (SELECT id FROM requests WHERE next_look_at <= (SELECT eyeline_now())
+WHERE id = ANY (ARRAY (SELECT id FROM requests
+                       WHERE next_look_at <= (SELECT eyeline_now()) AND (SELECT eyeline_may_be_lost())
                        ORDER BY next_look_at LIMIT $1 FOR UPDATE SKIP LOCKED))
 RETURNING id
 
@@ -326,13 +328,15 @@ WHERE o.person_id = $1 AND o.outcome IS NULL AND o.expires_at > eyeline_now()
 ORDER BY o.offered_at
 
 -- name: note_delivered
--- Whose open app has it needs no push. A cold person's was sent at once.
+-- Whose open app has it needs no push. A cold person's was sent at once. What is lost is a push too many.
 UPDATE offers o SET delivered_at = eyeline_now(), ring_due_at = CASE WHEN tier <> 'hot' THEN ring_due_at END
 FROM unnest($2::uuid[], $3::integer[]) AS d (request_id, epoch)
 WHERE o.person_id = $1 AND o.request_id = d.request_id AND o.epoch = d.epoch AND o.delivered_at IS NULL
+  AND (SELECT eyeline_may_be_lost())
 
 -- name: note_progress
-UPDATE requests SET progress_note = $2, progress_asked = $3, progress_at = $4 WHERE id = $1
+-- What is lost is told twice.
+UPDATE requests SET progress_note = $2, progress_asked = $3, progress_at = $4 WHERE id = $1 AND (SELECT eyeline_may_be_lost())
 
 -- name: avoid
 INSERT INTO avoided_pairs (low, high, by) VALUES (least($1::uuid, $2::uuid), greatest($1::uuid, $2::uuid), $1)
@@ -361,7 +365,9 @@ SELECT r.*, eyeline_now() AS now,
 FROM requests r WHERE r.id = $1
 
 -- name: lock_free
-SELECT id FROM requests WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+-- In order to mark what was told of them: a mark that is lost is a message told twice.
+SELECT id FROM requests WHERE id = ANY ($1::uuid[]) AND (SELECT eyeline_may_be_lost())
+ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
 
 -- name: mark_offers
 UPDATE offers o
