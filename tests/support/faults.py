@@ -40,7 +40,7 @@ class Strike:
 class FaultyNode(Node):
     """A node with one fault in it, asleep until `arm`."""
 
-    ENTRY: ClassVar[tuple[str, ...]] = ("-m", "tests.support.faulty_node")
+    ENTRY: ClassVar[tuple[str, ...]] = ("tests.support.faulty_node",)
 
     armed: Path
 

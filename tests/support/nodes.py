@@ -7,14 +7,14 @@ import contextlib
 import json
 import os
 import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import aiohttp
 
-from infra.embedded.child import free_port, leashed
+from infra.embedded.child import free_port
+from tests.support.nursery import Forked, forked
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN_SECRET = "a secret of the tests, longer than 32 characters"
@@ -28,10 +28,10 @@ class NodeError(AssertionError):
 class Node:
     """One `eyeline serve`. Its log is read as it is written: `log` has the events, `lines` everything."""
 
-    ENTRY: ClassVar[tuple[str, ...]] = ("-m", "server.cli", "serve")
-    """What Python runs."""
+    ENTRY: ClassVar[tuple[str, ...]] = ("server.cli", "serve")
+    """What `python -m` runs."""
 
-    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
+    def __init__(self, process: Forked, port: int) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self.lines: list[str] = []
@@ -64,17 +64,7 @@ class Node:
             **env,
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("EYELINE_")}
-        inherited.pop("PYTHONDONTWRITEBYTECODE", None)  # many nodes are started from the same source
-        process = await asyncio.create_subprocess_exec(
-            *leashed([sys.executable, *cls.ENTRY], on_owner_death=signal.SIGKILL),
-            env={**inherited, **settings, "PYTHONUNBUFFERED": "1"},
-            cwd=ROOT,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            limit=1 << 20,
-        )
-        node = cls(process, port)
+        node = cls(await forked(cls.ENTRY, {**inherited, **settings}), port)
         if ready:
             try:
                 await node.until_ready()
@@ -166,7 +156,6 @@ class Node:
             return False
 
     async def _read(self) -> None:
-        assert self._process.stdout is not None
         async for raw in self._process.stdout:
             line = raw.decode(errors="replace").rstrip("\n")
             async with self._heard:

@@ -9,7 +9,8 @@ ORDER BY id LIMIT $2
 
 -- name: of
 -- Of these people those who can be asked and speak what is wanted, and when that was. Moments are Unix seconds: for a whole
--- rebuild, making dates of them costs more than finding them. The tier is that of eyeline_tier, without a call for each.
+-- rebuild, making dates of them costs more than finding them. The tier is that of eyeline_tier, without a call for each; but
+-- whose push values were all refused for a while waits, as a cold one, until the first may be tried again.
 WITH moment AS MATERIALIZED (
     SELECT eyeline_now() AS now
 ), wanted AS MATERIALIZED (
@@ -21,15 +22,18 @@ WITH moment AS MATERIALIZED (
     SELECT u.*, a.*, b.until AS busy_until, now,
            CASE WHEN there.ready OR there.open AND u.hot_until > now THEN 'hot'
                 WHEN there.open OR woken.seen_at > now - interval '30 days' THEN 'cold'
-                WHEN woken.seen_at IS NOT NULL THEN 'idle' END AS tier
+                WHEN woken.seen_at IS NOT NULL THEN 'idle'
+                WHEN woken.refused_until IS NOT NULL THEN 'cold' END AS tier,
+           CASE WHEN there.open IS NOT TRUE AND woken.seen_at IS NULL THEN woken.refused_until END AS refused_until
     FROM moment CROSS JOIN wanted u
          LEFT JOIN LATERAL (
              SELECT bool_or(s.ready) AS ready, bool_or(s.owner_epoch > 0) AS open FROM sessions s
              WHERE s.user_id = u.id AND s.ended_at IS NULL AND s.seen_at > now - $2::interval) there ON true
          LEFT JOIN LATERAL (
-             SELECT max(d.seen_at) AS seen_at FROM push_values p JOIN devices d USING (user_id, device_id)
-             WHERE p.user_id = u.id AND p.kind IN ('fcm', 'webpush') AND coalesce(p.quarantined_until <= now, true)
-         ) woken ON true
+             SELECT max(d.seen_at) FILTER (WHERE coalesce(p.quarantined_until <= now, true)) AS seen_at,
+                    min(p.quarantined_until) FILTER (WHERE p.quarantined_until > now) AS refused_until
+             FROM push_values p JOIN devices d USING (user_id, device_id)
+             WHERE p.user_id = u.id AND p.kind IN ('fcm', 'webpush')) woken ON true
          -- OFFSET 0: by the index, whatever the planner thinks of the number of people.
          LEFT JOIN LATERAL (
              SELECT weekly::text, paused, paused_until FROM availability WHERE user_id = u.id OFFSET 0) a ON true
@@ -40,7 +44,7 @@ SELECT id, array_to_string(index_languages, ',') AS languages, tier, time_zone, 
        CASE WHEN paused AND paused_until IS NULL THEN 'infinity'
             -- Rung often enough this week: who says they are ready is asked all the same. A call has no end yet; should the
             -- word of it be lost, they still come back some time and are looked at again.
-            ELSE coalesce(extract(epoch FROM greatest(paused_until, not_before, CASE WHEN tier <> 'hot' THEN week_full_until END,
+            ELSE coalesce(extract(epoch FROM greatest(paused_until, not_before, refused_until, CASE WHEN tier <> 'hot' THEN week_full_until END,
                  CASE WHEN busy_until = 'infinity' THEN now + $3 ELSE busy_until END)), 0)::float8 END AS not_before,
        extract(epoch FROM now)::float8 AS now
 FROM listed WHERE tier IS NOT NULL

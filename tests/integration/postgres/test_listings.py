@@ -56,17 +56,33 @@ class TestTier:
         await world.device(person, device_id="new phone")
         assert (await listing_of(world, person)).tier is Tier.COLD
 
-    @pytest.mark.parametrize(
-        "change",
-        [
-            "kind = 'apns_voip'",
-            "quarantined_until = eyeline_now() + interval '1 min'",
-        ],
-    )
-    async def test_a_value_we_cannot_send_to_makes_nobody_reachable(self, world: World, change: str) -> None:
+    async def test_a_value_we_cannot_send_to_makes_nobody_reachable(self, world: World) -> None:
         person = await world.closed()
-        await world.sql.execute(f"UPDATE push_values SET {change}")
+        await world.sql.execute("UPDATE push_values SET kind = 'apns_voip'")
         assert await listed(world, person) is None
+
+    async def test_whose_values_were_all_refused_comes_back_when_one_may_be_tried_again(self, world: World) -> None:
+        person = await world.closed()
+        await world.device(person, device_id="tablet")
+        values = await world.sql.fetch("SELECT id FROM push_values ORDER BY id")
+        for minutes, value in enumerate(values, start=5):
+            until = timedelta(minutes=minutes)
+            await world.sql.execute(
+                "UPDATE push_values SET quarantined_until = eyeline_now() + $2 WHERE id = $1", value["id"], until
+            )
+        now = (await world.book.now()).timestamp()
+        [refused] = await world.listings.of([person.id])
+        assert (refused.tier, round(refused.not_before - now)) == (Tier.COLD, 300)
+        assert await world.sql.fetchval(TIER, person.id, FRESH) is None  # so no wave takes them before
+        await world.pass_time(301)
+        assert (await listing_of(world, person)).not_before < (await world.book.now()).timestamp()
+
+    async def test_whose_app_is_open_needs_no_push_value(self, world: World) -> None:
+        person = await world.closed()
+        await world.sql.execute("UPDATE push_values SET quarantined_until = eyeline_now() + interval '1 day'")
+        await world.presence.attach(person.session, 1)
+        one = await listing_of(world, person)
+        assert (one.tier, one.not_before) == (Tier.COLD, 0)
 
     async def test_a_phone_that_connects_is_in_use_again(self, world: World) -> None:
         person = await world.closed(idle=True)
