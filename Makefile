@@ -12,10 +12,12 @@
 PYTHON ?= python3
 VENV   ?= .venv
 ARGS   ?=
-# Two at a time: browsers and engines are heavier than cores are many.
+# Two at a time: browsers and engines are heavier than cores are many. Who has run all of theirs takes from the other: tests of
+# one folder take a hundred times as long as those of another.
 WORKERS ?= 2
 
 PIP   = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+PYTEST = $(VENV)/bin/pytest -n $(WORKERS) --dist worksteal
 CODE  = server signaling matching infra tests
 FIREBASE = tests/firebase
 
@@ -26,14 +28,14 @@ run: $(VENV)/.installed
 	@$(VENV)/bin/eyeline dev $(ARGS)
 
 check: lint types
-	$(VENV)/bin/pytest tests/unit -n $(WORKERS) -m "not slow" -q
+	$(PYTEST) tests/unit -m "not slow" -q
 
 test: packages lint types
-	$(VENV)/bin/pytest -n $(WORKERS) $(ARGS)
+	$(PYTEST) $(ARGS)
 
 # Counting lines makes the tests half as long again, so it is not part of them.
 coverage: $(VENV)/.installed-tests
-	$(VENV)/bin/pytest -n $(WORKERS) --cov --cov-report=term $(ARGS)
+	$(PYTEST) --cov --cov-report=term $(ARGS)
 
 test-firebase: $(VENV)/.installed-tests $(FIREBASE)/node_modules/.installed
 	$(VENV)/bin/pytest $(FIREBASE) $(ARGS)
@@ -42,7 +44,7 @@ bench: $(VENV)/.installed-tests
 	$(VENV)/bin/eyeline bench $(ARGS)
 
 chaos: $(VENV)/.installed-tests
-	EVERY_STRIKE=1 $(VENV)/bin/pytest tests/chaos -n $(WORKERS) $(ARGS)
+	EVERY_STRIKE=1 $(PYTEST) tests/chaos $(ARGS)
 	$(VENV)/bin/python -m tests.interleaving --full stale-yes whoever-rings
 
 soak: $(VENV)/.installed-tests

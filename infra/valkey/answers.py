@@ -7,9 +7,9 @@ from uuid import UUID
 
 from infra.valkey.batches import Batches
 from infra.valkey.cluster import Valkey
-from infra.valkey.connection import unavailable_as
 from infra.valkey.keys import Session
 from infra.valkey.library import Library
+from infra.valkey.outages import unavailable_as
 from signaling.ports import CarrierUnavailable
 
 KEEP_MS = 600_000

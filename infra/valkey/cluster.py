@@ -18,7 +18,8 @@ from redis.asyncio.client import PubSub
 from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, RedisError
 
-from infra.valkey.connection import POOL_SIZE, Argument, Command, is_unavailable, open_valkey, pipelined_on
+from infra.valkey.connection import POOL_SIZE, Argument, Command, open_valkey, pipelined_on
+from infra.valkey.outages import is_unavailable
 
 SCHEMES = ("redis+cluster", "rediss+cluster")
 SLOTS = 16_384

@@ -1,12 +1,10 @@
-"""Opens connections to a Valkey server and turns the driver's errors into the ports' "cannot answer now"."""
+"""Opens connections to a Valkey server, and sends commands over them with less ado than the driver."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from types import TracebackType
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection, UnixDomainSocketConnection
@@ -16,7 +14,6 @@ from redis.backoff import NoBackoff
 from redis.connection import HiredisRespSerializer
 from redis.exceptions import ConnectionError as DriverConnectionError
 from redis.exceptions import RedisError, ResponseError
-from redis.exceptions import TimeoutError as DriverTimeoutError
 
 Argument = bytes | str | int | float
 Command = Sequence[Argument]
@@ -25,12 +22,6 @@ CONNECT_S = 1.0
 ANSWER_S = 1.0
 POOL_WAIT_S = 1.0
 POOL_SIZE = 32
-
-# First words of error replies that speak of the server's state, not of a mistake of ours.
-_SERVER_STATES = frozenset(
-    {"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "NOREPLICAS", "MISCONF", "BUSY"}
-)
-
 
 _SERIALIZER = HiredisRespSerializer()
 
@@ -160,54 +151,3 @@ async def _reply(connection: AbstractConnection) -> Any:
         await connection.disconnect(nowait=True)
         raise DriverConnectionError("lost while reading")
     return reply
-
-
-def is_unavailable(error: BaseException) -> bool:
-    """Whether an error says "the server cannot answer now" rather than "we asked for something wrong"."""
-    if isinstance(error, ResponseError):
-        return (error.status_code or str(error).partition(" ")[0]) in _SERVER_STATES
-    return isinstance(error, DriverConnectionError | DriverTimeoutError | OSError)
-
-
-@contextmanager
-def unavailable_as(unavailable: type[Exception]) -> Iterator[None]:
-    """Raise `unavailable` for every error inside that means Valkey cannot answer now; our own mistakes pass through.
-
-    The message is the kind of error only: a server's text may quote keys.
-    """
-    try:
-        yield
-    except Exception as error:
-        if not _to_be_told_as(unavailable, error):
-            raise
-        raise unavailable(type(error).__name__) from error
-
-
-def _to_be_told_as(unavailable: type[Exception], error: BaseException | None) -> bool:
-    return isinstance(error, Exception) and not isinstance(error, unavailable) and is_unavailable(error)
-
-
-class AnswerWithin:
-    """Around one step against Valkey: `unavailable` when it fails or takes longer than `deadline_s` altogether.
-
-    A class, for this is around each of thousands of steps a second, and a generator would cost as much as a command.
-    """
-
-    __slots__ = ("_deadline", "_unavailable")
-
-    def __init__(self, deadline_s: float, unavailable: type[Exception]) -> None:
-        self._deadline = asyncio.timeout(deadline_s)
-        self._unavailable = unavailable
-
-    async def __aenter__(self) -> None:
-        await self._deadline.__aenter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            await self._deadline.__aexit__(kind, error, trace)
-        except TimeoutError as late:
-            raise self._unavailable(type(late).__name__) from error
-        if _to_be_told_as(self._unavailable, error):
-            raise self._unavailable(type(error).__name__) from error

@@ -11,7 +11,7 @@ import structlog
 from redis.asyncio.client import PubSub
 
 from infra.valkey.cluster import Valkey
-from infra.valkey.connection import is_unavailable
+from infra.valkey.outages import is_unavailable
 from signaling.ports import Delivery
 
 SILENCE_S = 2.0

@@ -14,9 +14,10 @@ from enum import StrEnum
 from typing import Any
 from uuid import uuid4
 
-from infra.valkey.connection import AnswerWithin, Argument, is_unavailable
+from infra.valkey.connection import Argument
 from infra.valkey.keys import Shard, Shards
 from infra.valkey.library import Library
+from infra.valkey.outages import AnswerWithin, is_unavailable
 from matching.model import Listing
 from matching.ports import IndexUnavailable
 

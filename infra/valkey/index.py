@@ -13,10 +13,11 @@ from math import inf
 from typing import Any
 from uuid import UUID
 
-from infra.valkey.connection import AnswerWithin, Argument, is_unavailable
+from infra.valkey.connection import Argument
 from infra.valkey.drawing import Drawing, Wish
 from infra.valkey.keys import Shard, Shards
 from infra.valkey.library import Call, Library
+from infra.valkey.outages import AnswerWithin, is_unavailable
 from matching.model import Listing, Tier
 from matching.ports import IndexUnavailable, Swept
 

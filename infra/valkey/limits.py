@@ -7,8 +7,8 @@ import time
 from typing import Protocol
 
 from infra.valkey import keys
-from infra.valkey.connection import is_unavailable
 from infra.valkey.library import Library
+from infra.valkey.outages import is_unavailable
 
 ANSWER_WITHIN_S = 0.25
 AWAY_S = 1.0

@@ -9,10 +9,11 @@ from uuid import UUID, uuid4
 
 from infra.valkey.batches import Batches
 from infra.valkey.cluster import Valkey
-from infra.valkey.connection import Argument, unavailable_as
+from infra.valkey.connection import Argument
 from infra.valkey.deliveries import listen
 from infra.valkey.keys import Session, node_channel
 from infra.valkey.library import Library
+from infra.valkey.outages import unavailable_as
 from signaling.ports import CarrierUnavailable, Claim, Delivery, Once, OwnershipLost, Version
 
 KEEP_MS = 120_000

@@ -7,9 +7,9 @@ from uuid import UUID
 import msgspec
 
 from infra.valkey.cluster import Valkey
-from infra.valkey.connection import unavailable_as
 from infra.valkey.keys import negotiation_key
 from infra.valkey.library import Library
+from infra.valkey.outages import unavailable_as
 from signaling.negotiation import Negotiation
 from signaling.ports import CarrierUnavailable
 

@@ -7,8 +7,9 @@ import time
 from collections.abc import Sequence
 
 from infra.valkey import keys
-from infra.valkey.connection import Argument, is_unavailable
+from infra.valkey.connection import Argument
 from infra.valkey.library import Library
+from infra.valkey.outages import is_unavailable
 
 PER_MINUTE = 600_000
 """FCM's quota for a project."""

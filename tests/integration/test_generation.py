@@ -12,11 +12,12 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from infra.valkey.connection import open_valkey, unavailable_as
+from infra.valkey.connection import open_valkey
 from infra.valkey.generation import Generation, IndexState, Rebuild
 from infra.valkey.index import ValkeyIndex
 from infra.valkey.keys import Shard, Shards
 from infra.valkey.library import Library, LibraryCode
+from infra.valkey.outages import unavailable_as
 from matching.model import Listing, Tier
 from matching.ports import IndexUnavailable
 from tests.support.engines import Engines, freeze, kill

@@ -13,10 +13,10 @@ from redis.exceptions import ResponseError
 from infra.embedded.valkey_cluster import PRIMARIES, EmbeddedCluster, Member
 from infra.valkey.checks import valkey_answers
 from infra.valkey.cluster import Cluster, connect, pipelined
-from infra.valkey.connection import is_unavailable, unavailable_as
 from infra.valkey.library import Library, LibraryCode
 from infra.valkey.limits import ValkeyLimits
 from infra.valkey.negotiations import ValkeyNegotiations
+from infra.valkey.outages import is_unavailable, unavailable_as
 from infra.valkey.push_budget import ValkeyPushBudget
 from matching.ports import IndexUnavailable
 from signaling.negotiation import Negotiation

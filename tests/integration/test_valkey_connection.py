@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from infra.valkey.connection import POOL_WAIT_S, is_unavailable, open_valkey, pipelined_on
+from infra.valkey.connection import POOL_WAIT_S, open_valkey, pipelined_on
+from infra.valkey.outages import is_unavailable
 
 TASKS = 200
 

@@ -16,7 +16,7 @@ export class Peace extends Emitter {
   #availability;
   #now;
   #timer = null;
-  #isOn = false;
+  #until = null;
   #choices = document.getElementById("peace-choices");
   #said = document.getElementById("peace-said");
 
@@ -33,12 +33,12 @@ export class Peace extends Emitter {
   }
 
   get isOn() {
-    return this.#availability.peaceUntil !== null;
+    return this.#until !== null;
   }
 
-  /** In words, until when it lasts. */
+  /** In words, until when it lasts; while it is on. */
   get words() {
-    const until = this.#availability.peaceUntil;
+    const until = this.#until;
     return until === Infinity ? say("peace_open") : say("peace_until", { when: when(new Date(until).toISOString()) });
   }
 
@@ -70,21 +70,20 @@ export class Peace extends Emitter {
   }
 
   #show() {
+    const was = this.isOn;
+    this.#until = this.#availability.peaceUntil; // asked once: it may end between two questions
     const { isOn } = this;
     this.#choices.hidden = isOn;
     show("ask-again", isOn);
     this.#said.textContent = isOn ? this.words : say("peace_hint");
     this.#watch();
-    const was = this.#isOn;
-    this.#isOn = isOn;
     if (isOn !== was) this.emit(isOn ? "began" : "ended");
   }
 
   /** It ends by itself. Timers reach no further than some weeks. */
   #watch() {
     clearTimeout(this.#timer);
-    const until = this.#availability.peaceUntil;
-    if (until === null || until === Infinity) return;
-    this.#timer = setTimeout(() => this.#show(), Math.min(until - this.#now() + 1, LONGEST_TIMER_MS));
+    if (!this.isOn || this.#until === Infinity) return;
+    this.#timer = setTimeout(() => this.#show(), Math.min(this.#until - this.#now() + 1, LONGEST_TIMER_MS));
   }
 }
