@@ -339,7 +339,9 @@ class PostgresRequestBook:
 
     async def draw_closed(self, *, language: str, count: int, excluded: Collection[UUID]) -> list[UUID]:
         among = max(DRAW_AMONG, 4 * count)
-        rows = await self._pool.fetch(_SQL["draw_closed"], language, list(excluded), among, self._limits.fresh)
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+            rows = await connection.fetch(_SQL["draw_closed"], language, list(excluded), among, self._limits.fresh)
         now = await self.now()
         return [row["id"] for row in rows if may_be_woken(row, now)][:count]
 

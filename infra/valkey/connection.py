@@ -84,11 +84,28 @@ class _Pool(BlockingConnectionPool):
                     raise
             connection: AbstractConnection = self.get_available_connection()  # type: ignore[no-untyped-call]
         try:
-            await self.ensure_connection(connection)
+            if not await _usable(connection):
+                await self.ensure_connection(connection)
         except BaseException:
             await self.release(connection)
             raise
         return connection
+
+    async def release(self, connection: AbstractConnection) -> None:
+        async with self._condition:
+            self._in_use_connections.remove(connection)
+            if connection.should_reconnect():  # type: ignore[no-untyped-call]
+                await connection.disconnect()
+            self._available_connections.append(connection)
+            self._condition.notify()
+
+
+async def _usable(connection: AbstractConnection) -> bool:
+    """Whether it is open, and nothing has come that nobody asked for."""
+    try:
+        return connection.is_connected and not await connection.can_read()
+    except DriverConnectionError:
+        return False
 
 
 _LEAN: dict[type[AbstractConnection], type[AbstractConnection]] = {

@@ -21,6 +21,7 @@ REQUESTS, CALLS = queries("requests"), queries("calls")
 REQUESTER, WINNER, REQUEST, CALL = "person(:client_id, 0)", "person(:client_id, 1)", ":id::uuid", ":call::uuid"
 NOW, NEVER = "eyeline_now()", "NULL::timestamptz"
 SOON = "eyeline_now() + interval '30 seconds'"
+AS_NODES_DO = "-c plan_cache_mode=force_generic_plan -c jit=off"
 _COMMENT = re.compile(r"--.*")
 _PARAMETER = re.compile(r"\$(\d+)")
 
@@ -54,7 +55,7 @@ async def _run(database_url: str, options: list[str], seconds: int) -> float:
     process = await asyncio.create_subprocess_exec(
         str(tool("pgbench")), "-n", "-M", "prepared", *options, *where, address.path.lstrip("/"),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "PGPASSWORD": address.password or ""},
+        env={**os.environ, "PGPASSWORD": address.password or "", "PGOPTIONS": AS_NODES_DO},
     )  # fmt: skip
     async with asyncio.timeout(seconds + 60):
         printed = (await process.communicate())[0].decode()

@@ -2,7 +2,7 @@
 
 What runs in them is what `python -m <module> ...` runs, with an environment and an output of its own, under a pid to be
 killed or frozen by. `forked` is called by tests; the rest runs in the process that forks, of which each test process
-has one. It dies with that, and every node with it.
+has one. It dies with that, and every node with it, where a kernel can be told so (Linux).
 """
 
 from __future__ import annotations
@@ -67,15 +67,22 @@ async def forked(command: Sequence[str], env: Mapping[str, str]) -> Forked:
     output, output_end = os.pipe()
     reports, reports_end = os.pipe()
     try:
-        ask(_forking(), {"command": command, "env": dict(env)}, [output_end, reports_end])
+        try:
+            ask(_forking(), {"command": command, "env": dict(env)}, [output_end, reports_end])
+        finally:
+            os.close(output_end)
+            os.close(reports_end)
+        pid = await _number(reports)
+        reader = asyncio.StreamReader(limit=1 << 20)
+        pipe: IO[bytes] = os.fdopen(os.dup(output), "rb", 0)
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+        return Forked(pid, reader, os.dup(reports))
+    except (BrokenPipeError, EOFError) as error:
+        _forking.cache_clear()
+        raise AssertionError("the process that forks nodes is gone; its last words are on standard error") from error
     finally:
-        os.close(output_end)
-        os.close(reports_end)
-    pid = await _number(reports)
-    reader = asyncio.StreamReader(limit=1 << 20)
-    pipe: IO[bytes] = os.fdopen(output, "rb", 0)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
-    return Forked(pid, reader, reports)
+        os.close(output)
+        os.close(reports)
 
 
 async def _number(descriptor: int) -> int:
@@ -141,25 +148,32 @@ def main() -> None:
                     _report_the_ended(reports)
                     continue
                 header, descriptors, _, _ = socket.recv_fds(wishes, LENGTH.size, 2)
-                if not header:
+                if len(header) < LENGTH.size:
                     return
                 wish = json.loads(_exactly(wishes, LENGTH.unpack(header)[0]))
                 output, report = descriptors
+                parent = os.getpid()
                 if (pid := os.fork()) == 0:
                     signal.set_wakeup_fd(-1)
                     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                    for ours in (wishes.detach(), woken, wake, report, selector.fileno(), *reports.values()):
+                    selector.close()
+                    for ours in (wishes.detach(), woken, wake, report, *reports.values()):
                         os.close(ours)
-                    return _be(wish["command"], wish["env"], output)
+                    return _be(wish["command"], wish["env"], output, parent)
                 os.close(output)
                 reports[pid] = report
-                os.write(report, NUMBER.pack(pid))
+                try:
+                    os.write(report, NUMBER.pack(pid))
+                except BrokenPipeError:  # whoever wished for it was stopped meanwhile
+                    os.kill(pid, signal.SIGKILL)
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes:
     found = b""
     while len(found) < size:
-        found += connection.recv(size - len(found))
+        if not (more := connection.recv(size - len(found))):
+            raise EOFError
+        found += more
     return found
 
 
@@ -172,10 +186,12 @@ def _report_the_ended(reports: dict[int, int]) -> None:
             os.close(report)
 
 
-def _be(command: Sequence[str], env: Mapping[str, str], output: int) -> None:
+def _be(command: Sequence[str], env: Mapping[str, str], output: int, parent: int) -> None:
     """Become the child: what this process shares with the one that forked it, and a fresh one does not, is undone."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for descriptor, number in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(descriptor, number)

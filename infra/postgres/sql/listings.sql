@@ -10,7 +10,7 @@ ORDER BY id LIMIT $2
 -- name: of
 -- Of these people those who can be asked and speak what is wanted, and when that was. Moments are Unix seconds: for a whole
 -- rebuild, making dates of them costs more than finding them. The tier is that of eyeline_tier, without a call for each; but
--- whose push values were all refused for a while waits, as a cold one, until the first may be tried again.
+-- whose push values were all refused for a while waits until the first may be tried again.
 WITH moment AS MATERIALIZED (
     SELECT eyeline_now() AS now
 ), wanted AS MATERIALIZED (
@@ -21,19 +21,22 @@ WITH moment AS MATERIALIZED (
 ), listed AS (
     SELECT u.*, a.*, b.until AS busy_until, now,
            CASE WHEN there.ready OR there.open AND u.hot_until > now THEN 'hot'
-                WHEN there.open OR woken.seen_at > now - interval '30 days' THEN 'cold'
-                WHEN woken.seen_at IS NOT NULL THEN 'idle'
-                WHEN woken.refused_until IS NOT NULL THEN 'cold' END AS tier,
-           CASE WHEN there.open IS NOT TRUE AND woken.seen_at IS NULL THEN woken.refused_until END AS refused_until
+                WHEN there.open OR coalesce(woken.seen_at, refused.seen_at) > now - interval '30 days' THEN 'cold'
+                WHEN coalesce(woken.seen_at, refused.seen_at) IS NOT NULL THEN 'idle' END AS tier,
+           CASE WHEN there.ready IS NOT TRUE AND there.open IS NOT TRUE AND woken.seen_at IS NULL THEN refused.until END
+               AS refused_until
     FROM moment CROSS JOIN wanted u
          LEFT JOIN LATERAL (
              SELECT bool_or(s.ready) AS ready, bool_or(s.owner_epoch > 0) AS open FROM sessions s
              WHERE s.user_id = u.id AND s.ended_at IS NULL AND s.seen_at > now - $2::interval) there ON true
          LEFT JOIN LATERAL (
-             SELECT max(d.seen_at) FILTER (WHERE coalesce(p.quarantined_until <= now, true)) AS seen_at,
-                    min(p.quarantined_until) FILTER (WHERE p.quarantined_until > now) AS refused_until
+             SELECT max(d.seen_at) AS seen_at FROM push_values p JOIN devices d USING (user_id, device_id)
+             WHERE p.user_id = u.id AND p.kind IN ('fcm', 'webpush') AND coalesce(p.quarantined_until <= now, true)
+         ) woken ON true
+         LEFT JOIN LATERAL (
+             SELECT max(d.seen_at) AS seen_at, min(p.quarantined_until) AS until
              FROM push_values p JOIN devices d USING (user_id, device_id)
-             WHERE p.user_id = u.id AND p.kind IN ('fcm', 'webpush')) woken ON true
+             WHERE p.user_id = u.id AND p.kind IN ('fcm', 'webpush') AND p.quarantined_until > now) refused ON true
          -- OFFSET 0: by the index, whatever the planner thinks of the number of people.
          LEFT JOIN LATERAL (
              SELECT weekly::text, paused, paused_until FROM availability WHERE user_id = u.id OFFSET 0) a ON true

@@ -310,7 +310,7 @@ UPDATE requests SET next_look_at = eyeline_now() WHERE id IN (SELECT request_id 
 
 -- name: draw_closed
 -- Who has the app closed, while the index is away: whose turn it is, among the first so many; hours are judged by whoever
--- asks.
+-- asks. Planned for its values: whether few or many speak the language decides.
 SELECT u.id, u.time_zone, a.weekly
 FROM (SELECT * FROM users WHERE role = 'volunteer' AND status = 'active' AND $1 = ANY (index_languages)
       AND NOT id = ANY ($2::uuid[]) AND coalesce(not_before <= eyeline_now(), true)
@@ -318,6 +318,7 @@ FROM (SELECT * FROM users WHERE role = 'volunteer' AND status = 'active' AND $1 
      JOIN availability a ON a.user_id = u.id LEFT JOIN busy b ON b.person_id = u.id
 WHERE coalesce(b.until < eyeline_now(), true) AND NOT coalesce(a.paused_until > eyeline_now(), a.paused, false)
   AND eyeline_tier(u.id, $4) = 'cold' AND coalesce(u.week_full_until <= eyeline_now(), true)
+ORDER BY u.last_asked_at NULLS FIRST, u.id
 
 -- name: offer_for
 SELECT * FROM offers WHERE request_id = $1 AND person_id = $2 AND epoch = $3 ORDER BY wave DESC LIMIT 1
@@ -365,7 +366,7 @@ SELECT r.*, eyeline_now() AS now,
 FROM requests r WHERE r.id = $1
 
 -- name: lock_free
--- In order to mark what was told of them: a mark that is lost is a message told twice.
+-- In order to mark, in the same transaction, what was told of them: a mark that is lost is a message told twice.
 SELECT id FROM requests WHERE id = ANY ($1::uuid[]) AND (SELECT eyeline_may_be_lost())
 ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
 

@@ -16,6 +16,7 @@ from signaling.model import EndReason, Side
 from tests.integration.postgres.world import COOLDOWN, FRESH, WRAP_UP, Person, World
 
 AVAILABILITY = "INSERT INTO availability (user_id, weekly, paused, paused_until) VALUES ($1, $2, $3, $4)"
+REFUSED = "UPDATE push_values SET quarantined_until = eyeline_now() + interval '1 day'"
 TIER = "SELECT eyeline_tier($1, $2)"
 ALWAYS = [{"days": [1, 2, 3, 4, 5, 6, 7], "from": "00:00", "to": "24:00"}]
 MORNINGS = [{"days": [1, 2, 3, 4, 5, 6, 7], "from": "08:00", "to": "12:00"}]
@@ -77,12 +78,24 @@ class TestTier:
         await world.pass_time(301)
         assert (await listing_of(world, person)).not_before < (await world.book.now()).timestamp()
 
-    async def test_whose_app_is_open_needs_no_push_value(self, world: World) -> None:
+    @pytest.mark.parametrize(("idle", "tier"), [(False, Tier.COLD), (True, Tier.IDLE)])
+    async def test_who_was_refused_waits_in_the_tier_of_their_phone(self, world: World, idle: bool, tier: Tier) -> None:
+        person = await world.closed(idle=idle)
+        await world.sql.execute(REFUSED)
+        [one] = await world.listings.of([person.id])
+        assert one.tier is tier
+        assert one.not_before > 0
+
+    @pytest.mark.parametrize("ready", [True, False])
+    async def test_whose_app_is_open_or_ready_needs_no_push_value(self, world: World, ready: bool) -> None:
         person = await world.closed()
-        await world.sql.execute("UPDATE push_values SET quarantined_until = eyeline_now() + interval '1 day'")
-        await world.presence.attach(person.session, 1)
+        await world.sql.execute(REFUSED)
+        if ready:
+            await world.sql.execute("UPDATE sessions SET ready = true")
+        else:
+            await world.presence.attach(person.session, 1)
         one = await listing_of(world, person)
-        assert (one.tier, one.not_before) == (Tier.COLD, 0)
+        assert (one.tier, one.not_before) == (Tier.HOT if ready else Tier.COLD, 0)
 
     async def test_a_phone_that_connects_is_in_use_again(self, world: World) -> None:
         person = await world.closed(idle=True)
