@@ -12,9 +12,9 @@
 PYTHON ?= python3
 VENV   ?= .venv
 ARGS   ?=
-# Three at a time on two cores: a third of the time tests wait for what they have started. Who has run all of theirs takes from
-# the others: tests of one folder take a hundred times as long as those of another.
-WORKERS ?= 3
+# Two at a time: browsers and engines are heavier than cores are many. Who has run all of theirs takes from the other: tests of
+# one folder take a hundred times as long as those of another.
+WORKERS ?= 2
 
 PIP   = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 PYTEST = $(VENV)/bin/pytest -n $(WORKERS) --dist worksteal

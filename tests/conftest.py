@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -15,15 +18,22 @@ settings.register_profile("eyeline", deadline=None, print_blob=True)
 settings.load_profile("eyeline")
 
 
+MEMORY = Path("/dev/shm")
+"""Where files cost no disk: a database has three hundred, made and deleted for each test."""
+MEMORY_BYTES = 2 << 30
+
+
 @pytest.fixture(scope="session")
-def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
+def engines() -> Iterator[Engines]:
     """Postgres and Valkey of this test process, with a migrated template database."""
-    engines = Engines(tmp_path_factory.mktemp("engines"))
-    try:
-        engines.start()
-        yield engines
-    finally:
-        engines.stop()
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_BYTES
+    with tempfile.TemporaryDirectory(prefix="eyeline-tests-", dir=MEMORY if roomy else None) as directory:
+        engines = Engines(Path(directory))
+        try:
+            engines.start()
+            yield engines
+        finally:
+            engines.stop()
 
 
 @pytest.fixture

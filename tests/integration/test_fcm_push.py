@@ -262,9 +262,10 @@ class TestConnections:
         world.standin.close_after(120)
         outcomes = await world.push(*(target(f"{n}") for n in range(400)))
         found = results(outcomes)
-        # A connection that is found closed before anything was sent costs nothing but the try.
+        # A connection that is found closed before anything was sent costs nothing but the try; how many are, and how
+        # often, is the machine's business.
         assert set(found) - {PushResult.RETRY_LATER} == {PushResult.DELIVERED, PushResult.UNKNOWN}
-        assert found[PushResult.UNKNOWN] + found.get(PushResult.RETRY_LATER, 0) <= CONNECTIONS
+        assert found[PushResult.UNKNOWN] <= CONNECTIONS
         assert counted.answers() == {"200": found[PushResult.DELIVERED], "unknown": found[PushResult.UNKNOWN]}
 
     async def test_a_push_that_is_cancelled_ends(self, world: World) -> None:
