@@ -63,6 +63,7 @@ async def open_pool(database_url: str, size: int, *, application_name: str = "ey
         max_size=size,
         max_queries=1_000_000,
         max_inactive_connection_lifetime=300.0,
+        max_cached_statement_lifetime=0,  # for as long as the connection: its plan is made once
         connection_class=asyncpg.Connection,
         record_class=asyncpg.Record,
         loop=None,
