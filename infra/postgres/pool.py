@@ -79,7 +79,7 @@ async def open_pool(database_url: str, size: int, *, application_name: str = "ey
             "statement_timeout": str(STATEMENT_TIMEOUT_MS),
             "timezone": "UTC",
             # Every statement is short: compiling it, or planning it anew for its values, costs more than running it.
-            # That the plans for any values are good ones is what tests/integration/postgres/test_plans.py sees to.
+            # That the hot ones' plans are good for any values is what tests/integration/postgres/test_plans.py sees to.
             "jit": "off",
             "plan_cache_mode": "force_generic_plan",
         },

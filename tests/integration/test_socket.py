@@ -625,7 +625,8 @@ class TestTokens:
         client = await node.enter(caller(token_life_s=2))
         await client.say("token", {"token": sockets.tokens.issue(later(client.who, 900))}, id="t1")
         assert (await client.hear("ack"))["data"] == {"id": "t1"}
-        await asyncio.sleep(2.2)
+        without = await node.enter(caller(token_life_s=2))
+        assert await without.end() == 4401  # theirs, which was as long, is over
         await client.round_trip()
 
     async def test_one_of_another_session_or_none_of_ours_closes(self, node: SocketNode) -> None:
