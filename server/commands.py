@@ -66,7 +66,7 @@ async def suspend(database_url: str, valkey_url: str | None, who: str, reason: s
 
 async def _tell_suspended(valkey_url: str, sessions: Sequence[UUID]) -> bool:
     """Have whoever holds the sockets of these sessions close them; False when Valkey does not do it."""
-    valkey = connect(valkey_url, pool_size=1)
+    valkey = connect(valkey_url)
     mailboxes = ValkeyMailboxes(valkey, Library(valkey))
     try:
         for session_id in sessions:

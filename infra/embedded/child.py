@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -69,7 +69,9 @@ class Child:
         *,
         stop_signal: signal.Signals,
         identity: Identity | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
+        """`environment`: what is added to ours."""
         self.name = name
         self.log = log
         self._stop_signal = stop_signal
@@ -84,6 +86,7 @@ class Child:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                     user=unleashed_user,
+                    env={**os.environ, **(environment or {})},
                     cwd="/",
                 )
         except OSError as error:

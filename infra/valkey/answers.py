@@ -6,7 +6,7 @@ import asyncio
 from uuid import UUID
 
 from infra.valkey.batches import Batches
-from infra.valkey.cluster import Valkey
+from infra.valkey.cluster import Valkey, execute
 from infra.valkey.keys import Session
 from infra.valkey.library import Library
 from infra.valkey.outages import unavailable_as
@@ -45,4 +45,4 @@ class ValkeyAnswers:
 
     async def forget(self, session_id: UUID, message_id: str) -> None:
         with unavailable_as(CarrierUnavailable):
-            await self._client.execute_command("DEL", Session(session_id).answer(message_id))
+            await execute(self._client, "DEL", Session(session_id).answer(message_id))

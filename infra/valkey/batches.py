@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infra.valkey.connection import Argument
 from infra.valkey.library import Library
+from infra.valkey.multiplexer import Argument
 
 TOGETHER_MAX = 128
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from infra.valkey.cluster import Valkey
+from infra.valkey.cluster import Valkey, execute
 
 
 async def valkey_answers(client: Valkey) -> str | None:
     """None when it does (of a cluster: one of its primaries); raises the driver's error when not."""
-    await client.execute_command("PING")
+    await execute(client, "PING")
     return None

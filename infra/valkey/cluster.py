@@ -13,12 +13,12 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, RedisError
 
-from infra.valkey.connection import POOL_SIZE, Argument, Command, open_valkey, pipelined_on
+from infra.valkey.connection import Server, open_valkey, pipelined_on
+from infra.valkey.multiplexer import Argument, Command
 from infra.valkey.outages import is_unavailable
 
 SCHEMES = ("redis+cluster", "rediss+cluster")
@@ -37,41 +37,21 @@ class Cluster:
     command looks for the layout anew.
     """
 
-    def __init__(self, url: str, *, pool_size: int = POOL_SIZE) -> None:
+    def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         login, at, hosts = parts.netloc.rpartition("@")
         self._before = f"{parts.scheme.removesuffix('+cluster')}://{login}{at}"
         self._after = f"?{parts.query}" if parts.query else ""
         self._seeds = hosts.split(",")
-        self._pool_size = pool_size
-        self._clients: dict[str, Redis] = {}
+        self._clients: dict[str, Server] = {}
         self._homes: list[str] = []
         """The address of each slot's primary; empty before it was first known."""
         self._stale = True
         self._looked_at = -LOOK_AGAIN_S
         self._looking = asyncio.Lock()
 
-    async def execute_command(self, *command: Argument) -> Any:
-        """Raises the driver's errors, and ConnectionError while the layout is not to be had."""
-        slot = _slot(command)
-        for _ in range(REDIRECTIONS):
-            address = await self._home(slot)
-            try:
-                return await self._client(address).execute_command(*command)  # type: ignore[no-untyped-call]
-            except MovedError as error:  # an AskError too, by the driver's classes
-                self._moved(error, address)
-            except AskError as error:
-                return await self._ask(_address(error, address), command)
-            except (RedisError, OSError) as error:
-                self._doubt(error)
-                raise
-        raise ConnectionError("the slot moves on and on")
-
     async def pipelined(self, commands: Sequence[Command]) -> list[Any]:
-        """All at once, those of one server in one pipeline; replies in order, an error in the place of its reply.
-
-        Replies are as the server gives them; those of `execute_command` are what the driver makes of them.
-        """
+        """All at once, those of one server in one pipeline; replies in order, an error in the place of its reply."""
         places: dict[str, list[int]] = {}
         try:
             for place, command in enumerate(commands):
@@ -119,20 +99,11 @@ class Cluster:
             self._doubt(answer)
         return answer
 
-    async def _ask(self, address: str, command: Command) -> Any:
-        """The slot is on its way to this server, and the key is there already."""
-        async with self._client(address).pipeline(transaction=False) as pipeline:
-            for one in (("ASKING",), command):
-                pipeline.execute_command(*one)
-            _, reply = await pipeline.execute()
-        return reply
-
     async def _reply(self, address: str, command: Command) -> Any:
-        try:
-            return await self._client(address).execute_command(*command)  # type: ignore[no-untyped-call]
-        except (RedisError, OSError) as error:
-            self._doubt(error)
-            return error
+        [reply] = await pipelined_on(self._client(address), [command])
+        if isinstance(reply, Exception):
+            self._doubt(reply)
+        return reply
 
     # -- where slots are
 
@@ -187,11 +158,11 @@ class Cluster:
     def _known(self) -> list[str]:
         return list({*self._clients, *self._homes, *self._seeds} if self._homes else self._seeds)
 
-    def _client(self, address: str) -> Redis:
+    def _client(self, address: str) -> Server:
         client = self._clients.get(address)
         if client is None:
             url = self._before + address + self._after
-            client = self._clients[address] = open_valkey(url, pool_size=self._pool_size)
+            client = self._clients[address] = open_valkey(url)
         return client
 
     async def _forget_all_but(self, members: Collection[str]) -> None:
@@ -221,14 +192,20 @@ def _join(host: str, port: int, told_by: str) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-Valkey = Redis | Cluster
+Valkey = Server | Cluster
 
 
-def connect(url: str, *, pool_size: int = POOL_SIZE) -> Valkey:
+def connect(url: str) -> Valkey:
     """A client for what the URL names: a server (`open_valkey`) or a `Cluster`. Close with `aclose()`."""
-    if urlsplit(url).scheme in SCHEMES:
-        return Cluster(url, pool_size=pool_size)
-    return open_valkey(url, pool_size=pool_size)
+    return Cluster(url) if urlsplit(url).scheme in SCHEMES else open_valkey(url)
+
+
+async def execute(client: Valkey, *command: Argument) -> Any:
+    """The command's reply, as the server gives it. Raises the driver's errors; see `outages.unavailable_as`."""
+    [reply] = await pipelined(client, [command])
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
 
 
 async def pipelined(client: Valkey, commands: Sequence[Command]) -> list[Any]:
@@ -242,7 +219,4 @@ async def on_primaries(client: Valkey, *command: Argument) -> list[Any]:
     """The command on each server that takes writes; an error in the place of its reply."""
     if isinstance(client, Cluster):
         return await client.on_primaries(*command)
-    try:
-        return [await client.execute_command(*command)]  # type: ignore[no-untyped-call]
-    except (RedisError, OSError) as error:
-        return [error]
+    return await pipelined_on(client, [command])

@@ -12,8 +12,8 @@ from operator import itemgetter
 from typing import Any, Protocol
 from uuid import UUID
 
-from infra.valkey.connection import Argument
 from infra.valkey.keys import Shard, Shards
+from infra.valkey.multiplexer import Argument
 from matching.model import Tier
 from matching.ports import IndexUnavailable
 

@@ -14,9 +14,9 @@ from enum import StrEnum
 from typing import Any
 from uuid import uuid4
 
-from infra.valkey.connection import Argument
 from infra.valkey.keys import Shard, Shards
 from infra.valkey.library import Library
+from infra.valkey.multiplexer import Argument
 from infra.valkey.outages import AnswerWithin, is_unavailable
 from matching.model import Listing
 from matching.ports import IndexUnavailable

@@ -13,10 +13,10 @@ from math import inf
 from typing import Any
 from uuid import UUID
 
-from infra.valkey.connection import Argument
 from infra.valkey.drawing import Drawing, Wish
 from infra.valkey.keys import Shard, Shards
 from infra.valkey.library import Call, Library
+from infra.valkey.multiplexer import Argument
 from infra.valkey.outages import AnswerWithin, is_unavailable
 from matching.model import Listing, Tier
 from matching.ports import IndexUnavailable, Swept

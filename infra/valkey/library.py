@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from redis.exceptions import ResponseError
 
 from infra.valkey.cluster import Valkey, on_primaries, pipelined
-from infra.valkey.connection import Argument
+from infra.valkey.multiplexer import Argument
 from infra.valkey.outages import is_unavailable
 
 Call = tuple[Sequence[bytes | str], Sequence[Argument]]

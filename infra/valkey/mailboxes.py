@@ -8,11 +8,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from infra.valkey.batches import Batches
-from infra.valkey.cluster import Valkey
-from infra.valkey.connection import Argument
+from infra.valkey.cluster import Valkey, execute
 from infra.valkey.deliveries import listen
 from infra.valkey.keys import Session, node_channel
 from infra.valkey.library import Library
+from infra.valkey.multiplexer import Argument
 from infra.valkey.outages import unavailable_as
 from signaling.ports import CarrierUnavailable, Claim, Delivery, Once, OwnershipLost, Version
 
@@ -64,7 +64,7 @@ class ValkeyMailboxes:
 
     async def was_relayed(self, session_id: UUID, once: Once) -> bool:
         with unavailable_as(CarrierUnavailable):
-            return bool(await self._client.execute_command("EXISTS", Session(session_id).relayed(once)))
+            return bool(await execute(self._client, "EXISTS", Session(session_id).relayed(once)))
 
     def _sent(self, session_id: UUID, message: bytes) -> tuple[bytes | int, ...]:
         here = self._channel if self._deliver is not None else b""
@@ -119,10 +119,10 @@ class ValkeyMailboxes:
 
     async def read(self, session_id: UUID, after: int) -> list[tuple[int, bytes]]:
         with unavailable_as(CarrierUnavailable):
-            entries = await self._client.execute_command(
-                "XRANGE", Session(session_id).messages, f"{after + 1}-0", "+", "COUNT", READ_MAX
+            entries = await execute(
+                self._client, "XRANGE", Session(session_id).messages, f"{after + 1}-0", "+", "COUNT", READ_MAX
             )
-        return [(int(entry_id.partition(b"-")[0]), fields[b"m"]) for entry_id, fields in entries]
+        return _numbered(entries)
 
     async def acknowledged(self, claim: Claim, seq: int) -> None:
         args = (self._channel, claim.owner_epoch, seq)
@@ -148,5 +148,5 @@ def _new_incarnation() -> str:
 
 
 def _numbered(entries: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[tuple[int, bytes]]:
-    """Stream entries as a Lua reply has them, `[<seq>-0, [m, message]]`."""
+    """Stream entries as the server has them, `[<seq>-0, [m, message]]`."""
     return [(int(entry_id.partition(b"-")[0]), fields[1]) for entry_id, fields in entries]

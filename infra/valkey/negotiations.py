@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from infra.valkey.cluster import Valkey
+from infra.valkey.cluster import Valkey, execute
 from infra.valkey.keys import negotiation_key
 from infra.valkey.library import Library
 from infra.valkey.outages import unavailable_as
@@ -26,8 +26,8 @@ class ValkeyNegotiations:
 
     async def load(self, call_id: UUID, attempt: int) -> tuple[Negotiation, int]:
         with unavailable_as(CarrierUnavailable):
-            revision, state = await self._client.execute_command(
-                "HMGET", negotiation_key(call_id, attempt), "revision", "state"
+            revision, state = await execute(
+                self._client, "HMGET", negotiation_key(call_id, attempt), "revision", "state"
             )
         if revision is None or state is None:
             return Negotiation(), 0

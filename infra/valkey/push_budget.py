@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 
 from infra.valkey import keys
-from infra.valkey.connection import Argument
 from infra.valkey.library import Library
+from infra.valkey.multiplexer import Argument
 from infra.valkey.outages import is_unavailable
 
 PER_MINUTE = 600_000

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from infra.embedded.valkey_cluster import EmbeddedCluster
 from infra.phone.state import View
-from infra.valkey.cluster import Valkey, connect
+from infra.valkey.cluster import Valkey, connect, execute
 from infra.valkey.index import ValkeyIndex
 from infra.valkey.keys import Shard, Shards
 from infra.valkey.library import Library
@@ -325,7 +325,7 @@ async def _listed(client: Valkey, stage: Stage, volunteers: Sequence[Witness], *
     shards = shards_of(stage)
     people = [UUID(one.state.user["id"]) for one in volunteers]
     try:
-        records = [await client.execute_command("HGET", shards.of(one).people, one.bytes) for one in people]
+        records = [await execute(client, "HGET", shards.of(one).people, one.bytes) for one in people]
     except (RedisError, OSError):
         return False
     return all(record is not None and (not hot or record[:1] in b"hH") for record in records)

@@ -7,10 +7,9 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
-from redis.asyncio import Redis
 
 from infra.valkey import keys
-from infra.valkey.connection import open_valkey
+from infra.valkey.connection import Server, open_valkey
 from infra.valkey.library import Library
 from infra.valkey.push_budget import PER_MINUTE, ValkeyPushBudget
 from tests.support.engines import Engines, freeze, kill
@@ -21,14 +20,14 @@ SLACK_S = 0.5
 
 
 @pytest.fixture
-async def valkey(valkey_url: str) -> AsyncIterator[Redis]:
+async def valkey(valkey_url: str) -> AsyncIterator[Server]:
     client = open_valkey(valkey_url)
     yield client
     await client.aclose()
 
 
 @pytest.fixture
-def budget(valkey: Redis) -> ValkeyPushBudget:
+def budget(valkey: Server) -> ValkeyPushBudget:
     return ValkeyPushBudget(Library(valkey))
 
 
@@ -48,7 +47,7 @@ async def test_what_had_to_wait_was_not_counted(budget: ValkeyPushBudget) -> Non
     assert waits == sorted(waits, reverse=True)
 
 
-async def test_after_the_wait_it_goes(valkey: Redis) -> None:
+async def test_after_the_wait_it_goes(valkey: Server) -> None:
     slow = ValkeyPushBudget(Library(valkey), per_minute=6000)
     assert await slow.take(100) == 0
     wait_s = await slow.take(10)
@@ -66,13 +65,13 @@ async def test_more_than_a_seconds_worth_goes_when_nothing_is_owed_and_is_paid_o
     assert 3 - SLACK_S < await budget.take(3 * SECONDS_WORTH) <= 3
 
 
-async def test_all_nodes_share_it(valkey: Redis) -> None:
+async def test_all_nodes_share_it(valkey: Server) -> None:
     nodes = [ValkeyPushBudget(Library(valkey)) for _ in range(4)]
     assert [await node.take(SECONDS_WORTH // 2) for node in nodes[:2]] == [0, 0]
     assert all([await node.take(SECONDS_WORTH) > 0 for node in nodes])
 
 
-async def test_nodes_at_once_get_no_more_than_there_is(valkey: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nodes_at_once_get_no_more_than_there_is(valkey: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     # On a busy machine, eighty at once on new connections take longer than a node would wait before it lets them go.
     monkeypatch.setattr("infra.valkey.push_budget.ANSWER_WITHIN_S", 5.0)
     per_minute, size = 6000, 10
@@ -112,7 +111,7 @@ class TestSlowed:
         await budget.slow(60)
         assert 1 - SLACK_S < await budget.take(SECONDS_WORTH // 2) <= 1
 
-    async def test_nothing_is_kept_for_longer_than_it_matters(self, valkey: Redis, budget: ValkeyPushBudget) -> None:
+    async def test_nothing_is_kept_for_longer_than_it_matters(self, valkey: Server, budget: ValkeyPushBudget) -> None:
         await budget.take(1)
         assert 0 <= await valkey.pttl(keys.push_budget()) <= 1 or not await valkey.exists(keys.push_budget())
         await budget.slow(60)

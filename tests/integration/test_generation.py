@@ -9,10 +9,9 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from infra.valkey.connection import open_valkey
+from infra.valkey.connection import Server, open_valkey
 from infra.valkey.generation import Generation, IndexState, Rebuild
 from infra.valkey.index import ValkeyIndex
 from infra.valkey.keys import Shard, Shards
@@ -26,14 +25,14 @@ SOMEONE = Listing(UUID(int=1), ("da",), Tier.HOT, None, None)
 
 
 @pytest.fixture
-async def client(valkey_url: str) -> AsyncIterator[Redis]:
+async def client(valkey_url: str) -> AsyncIterator[Server]:
     client = open_valkey(valkey_url)
     yield client
     await client.aclose()
 
 
 @pytest.fixture
-def library(client: Redis) -> Library:
+def library(client: Server) -> Library:
     return Library(client)
 
 
@@ -63,7 +62,7 @@ class TestTheLifeOfTheData:
         await asyncio.gather(*(node.poll() for node in nodes))
         assert len({node.current for node in nodes}) == 1
 
-    async def test_a_wipe_begins_another_and_raises_no_error(self, library: Library, client: Redis) -> None:
+    async def test_a_wipe_begins_another_and_raises_no_error(self, library: Library, client: Server) -> None:
         generation, _ = await rebuilt(library)
         before = generation.current
         await client.flushall()
@@ -78,7 +77,7 @@ class TestTheLifeOfTheData:
         assert await generation.poll() is IndexState.COMPLETE
         assert generation.current == before
 
-    async def test_who_waits_for_a_change_hears_of_it(self, library: Library, client: Redis) -> None:
+    async def test_who_waits_for_a_change_hears_of_it(self, library: Library, client: Server) -> None:
         generation = Generation(library, poll_s=0.02)
         watching = asyncio.create_task(generation.watch())
         try:
@@ -104,7 +103,7 @@ class TestTheLifeOfTheData:
         assert await generation.poll() is IndexState.ABSENT
         assert generation.current != before
 
-    async def test_data_that_outlived_its_server_is_not_believed(self, library: Library, client: Redis) -> None:
+    async def test_data_that_outlived_its_server_is_not_believed(self, library: Library, client: Server) -> None:
         generation, index = await rebuilt(library)
         await client.hset(Shard(0).generation, "server", "of another process")
         with pytest.raises(IndexUnavailable, match="not rebuilt"):
@@ -170,7 +169,7 @@ class TestRebuilding:
         assert await generation.begin_rebuild("heir", 60) is None
         assert await rebuild.complete()
 
-    async def test_a_wipe_in_the_middle_ends_it(self, library: Library, client: Redis) -> None:
+    async def test_a_wipe_in_the_middle_ends_it(self, library: Library, client: Server) -> None:
         generation = Generation(library)
         rebuild = await begun(generation)
         await client.flushall()
@@ -199,7 +198,7 @@ class TestRebuilding:
 
 
 class TestShards:
-    async def test_each_has_a_life_and_a_lease_of_its_own(self, library: Library, client: Redis) -> None:
+    async def test_each_has_a_life_and_a_lease_of_its_own(self, library: Library, client: Server) -> None:
         shards = Shards(4)
         generation, index = Generation(library, shards), ValkeyIndex(library, shards)
         await (await begun(generation)).complete()
@@ -217,7 +216,7 @@ class TestShards:
         assert await draw(index) == []
 
     async def test_with_some_away_others_are_drawn_from_but_never_said_to_be_all(
-        self, library: Library, client: Redis
+        self, library: Library, client: Server
     ) -> None:
         shards = Shards(2)
         generation, index = Generation(library, shards), ValkeyIndex(library, shards)
@@ -234,7 +233,7 @@ class TestShards:
 
     @pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 1), (3, 2)])
     async def test_another_number_of_them_begins_anew_and_leaves_nothing_behind(
-        self, library: Library, client: Redis, before: int, after: int
+        self, library: Library, client: Server, before: int, after: int
     ) -> None:
         people = [replace(SOMEONE, person_id=UUID(int=number)) for number in range(1, 20)]
         old = Generation(library, Shards(before)), ValkeyIndex(library, Shards(before))
@@ -254,13 +253,13 @@ class TestShards:
 
 
 class TestTheLibrary:
-    async def test_two_versions_work_side_by_side(self, client: Redis) -> None:
+    async def test_two_versions_work_side_by_side(self, client: Server) -> None:
         old, new = (Library(client, LibraryCode({"answer": f"return {number}"})) for number in (1, 2))
         assert await old.call("answer", ["k"]) == 1
         assert await new.call("answer", ["k"]) == 2
         assert await old.call("answer", ["k"]) == 1
 
-    async def test_it_comes_back_by_itself(self, client: Redis) -> None:
+    async def test_it_comes_back_by_itself(self, client: Server) -> None:
         library = Library(
             client, LibraryCode({"answer": "return help(ARGV[1])"}, ["local function help(x) return x end"])
         )
@@ -270,11 +269,11 @@ class TestTheLibrary:
             await client.execute_command("FUNCTION", "FLUSH")  # type: ignore[no-untyped-call]
             assert await library.call_many("answer", [(["k"], ["a"]), (["k"], ["b"])]) == [b"a", b"b"]
 
-    async def test_many_nodes_may_load_it_at_once(self, client: Redis) -> None:
+    async def test_many_nodes_may_load_it_at_once(self, client: Server) -> None:
         library = Library(client, LibraryCode({"answer": "return 3"}))
         assert await asyncio.gather(*(library.call("answer", ["k"]) for _ in range(8))) == [3] * 8
 
-    async def test_a_mistake_of_ours_is_not_called_unavailable(self, client: Redis) -> None:
+    async def test_a_mistake_of_ours_is_not_called_unavailable(self, client: Server) -> None:
         library = Library(client, LibraryCode({"wrong": "return redis.call('NONSENSE')"}))
         with pytest.raises(ResponseError), unavailable_as(IndexUnavailable):
             await library.call("wrong", ["k"])

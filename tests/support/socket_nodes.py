@@ -13,9 +13,9 @@ from uuid import UUID, uuid4
 import aiohttp
 import msgspec
 from aiohttp import WSMsgType, web
-from redis.asyncio import Redis
 
 from infra.valkey.answers import ValkeyAnswers
+from infra.valkey.connection import Server
 from infra.valkey.keys import Session
 from infra.valkey.library import Library
 from infra.valkey.mailboxes import ValkeyMailboxes
@@ -240,7 +240,7 @@ class SocketNode:
     """One node's sockets on a free port."""
 
     def __init__(
-        self, client: Redis, conversation: ScriptedConversation, tokens: ScriptedTokens, rules: SocketRules
+        self, client: Server, conversation: ScriptedConversation, tokens: ScriptedTokens, rules: SocketRules
     ) -> None:
         self.rules = rules
         self.conversation = conversation
@@ -324,7 +324,7 @@ class SocketNode:
 class Sockets:
     """Nodes over one Valkey, sharing one scripted conversation and one set of tokens."""
 
-    client: Redis
+    client: Server
     conversation: ScriptedConversation = field(default_factory=ScriptedConversation)
     tokens: ScriptedTokens = field(default_factory=ScriptedTokens)
     nodes: list[SocketNode] = field(default_factory=list)
@@ -364,7 +364,7 @@ class Sockets:
 
 
 @asynccontextmanager
-async def sockets_over(client: Redis) -> AsyncIterator[Sockets]:
+async def sockets_over(client: Server) -> AsyncIterator[Sockets]:
     sockets = Sockets(client)
     try:
         yield sockets

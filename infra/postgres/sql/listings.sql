@@ -21,22 +21,19 @@ WITH moment AS MATERIALIZED (
 ), listed AS (
     SELECT u.*, a.*, b.until AS busy_until, now,
            CASE WHEN there.ready OR there.open AND u.hot_until > now THEN 'hot'
-                WHEN there.open OR coalesce(woken.seen_at, refused.seen_at) > now - interval '30 days' THEN 'cold'
-                WHEN coalesce(woken.seen_at, refused.seen_at) IS NOT NULL THEN 'idle' END AS tier,
-           CASE WHEN there.ready IS NOT TRUE AND there.open IS NOT TRUE AND woken.seen_at IS NULL THEN refused.until END
-               AS refused_until
+                WHEN there.open OR coalesce(phones.woken_at, phones.seen_at) > now - interval '30 days' THEN 'cold'
+                WHEN phones.seen_at IS NOT NULL THEN 'idle' END AS tier,
+           CASE WHEN there.ready IS NOT TRUE AND there.open IS NOT TRUE AND phones.woken_at IS NULL
+                THEN phones.refused_until END AS refused_until
     FROM moment CROSS JOIN wanted u
          LEFT JOIN LATERAL (
              SELECT bool_or(s.ready) AS ready, bool_or(s.owner_epoch > 0) AS open FROM sessions s
              WHERE s.user_id = u.id AND s.ended_at IS NULL AND s.seen_at > now - $2::interval) there ON true
          LEFT JOIN LATERAL (
-             SELECT max(d.seen_at) AS seen_at FROM push_values p JOIN devices d USING (user_id, device_id)
-             WHERE p.user_id = u.id AND p.kind IN ('fcm', 'webpush') AND coalesce(p.quarantined_until <= now, true)
-         ) woken ON true
-         LEFT JOIN LATERAL (
-             SELECT max(d.seen_at) AS seen_at, min(p.quarantined_until) AS until
+             SELECT max(d.seen_at) AS seen_at, max(d.seen_at) FILTER (WHERE (p.quarantined_until > now) IS NOT TRUE) AS woken_at,
+                    min(p.quarantined_until) FILTER (WHERE p.quarantined_until > now) AS refused_until
              FROM push_values p JOIN devices d USING (user_id, device_id)
-             WHERE p.user_id = u.id AND p.kind IN ('fcm', 'webpush') AND p.quarantined_until > now) refused ON true
+             WHERE p.user_id = u.id AND p.kind IN ('fcm', 'webpush')) phones ON true
          -- OFFSET 0: by the index, whatever the planner thinks of the number of people.
          LEFT JOIN LATERAL (
              SELECT weekly::text, paused, paused_until FROM availability WHERE user_id = u.id OFFSET 0) a ON true

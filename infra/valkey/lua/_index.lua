@@ -7,11 +7,13 @@
 -- Every call of a command costs more than what it does, so functions gather what they change and do it at once. Making a table
 -- costs as much as three questions to a string, so a person is handed about as their packed record.
 
-local INDEX_TIERS = { h = 'hot', c = 'cold', i = 'idle' }
-local INDEX_HOT = { h = true, H = true }
+local INDEX_ALL_TIERS = { 'hot', 'cold', 'idle' }
+-- By the letter a record begins with.
+local INDEX_TIERS = { h = 'hot', H = 'hot', c = 'cold', C = 'cold', i = 'idle', I = 'idle' }
+local INDEX_NEWCOMER = { H = true, C = true, I = true }
 local INDEX_HEAD_START_S = 259200 -- matching/turns.py NEWCOMER_HEAD_START_S
 local INDEX_ARGS_MAX = 4000
-local INDEX_KINDS_MAX = 10000
+local INDEX_LANGUAGES_MAX = 10000
 
 -- -- people
 
@@ -29,7 +31,7 @@ local function index_asked(person, asked_at, hold_until)
   local letter, opens_at, _, not_before, last_asked_at = struct.unpack('>c1dddd', person)
   not_before, last_asked_at = math.max(not_before, hold_until), math.max(last_asked_at, asked_at)
   local asked = struct.pack('>c17ddc0', person, not_before, last_asked_at, string.sub(person, INDEX_LANGUAGES))
-  return asked, INDEX_HOT[letter] and not_before or math.max(not_before, opens_at)
+  return asked, INDEX_TIERS[letter] == 'hot' and not_before or math.max(not_before, opens_at)
 end
 
 -- The records of these ids, in order; false for those who are not known.
@@ -37,53 +39,38 @@ local function index_read(prefix, ids)
   return #ids > 0 and redis.call('HMGET', prefix .. 'people', unpack(ids)) or {}
 end
 
--- Kinds worked out so far, by letter, then by languages. Only remembers what follows from these: each process may forget it.
-local index_kinds, index_kinds_count = {}, 0
+-- Languages as they stand in records -> { 'en', 'da', en = true, da = true }. Only remembers what follows from these: each process
+-- may forget it. Few tables, as each of them is gone through whenever Lua collects garbage.
+local index_languages, index_languages_count = {}, 0
 
--- What many people have in common: { tier =, hot =, newcomer =, languages = { 'en', 'da' }, speaks = { en = true, da = true },
--- ready = { [prefix] = keys of the sets they belong into } }.
-local function index_new_kind(letter, languages)
-  local small = string.lower(letter)
-  local kind = { tier = INDEX_TIERS[small], hot = INDEX_HOT[letter], newcomer = letter ~= small, languages = {}, speaks = {}, ready = {} }
-  for language in string.gmatch(languages, '[^,]+') do
-    kind.languages[#kind.languages + 1], kind.speaks[language] = language, true
+local function index_new_languages(text)
+  local languages = {}
+  for language in string.gmatch(text, '[^,]+') do
+    languages[#languages + 1], languages[language] = language, true
   end
-  if index_kinds_count == INDEX_KINDS_MAX then
-    index_kinds, index_kinds_count = {}, 0
+  if index_languages_count == INDEX_LANGUAGES_MAX then
+    index_languages, index_languages_count = {}, 0
   end
-  index_kinds[letter] = index_kinds[letter] or {}
-  index_kinds[letter][languages], index_kinds_count = kind, index_kinds_count + 1
-  return kind
+  index_languages[text], index_languages_count = languages, index_languages_count + 1
+  return languages
 end
 
--- What a record says, read once: their kind; what ready sets are sorted by (matching/turns.py); when their window ends, inf if
--- that is nothing to them; and when they may be asked. A hot person said "ready now", which beats their window.
+-- What a record says: tier and languages, which say in what ready sets they belong; what these are sorted by (matching/turns.py);
+-- when their window ends, inf if that is nothing to them; and when they may be asked. A hot person said "ready now", which beats
+-- their window.
 local function index_person(person)
   local letter, opens_at, closes_at, not_before, last_asked_at, at = struct.unpack('>c1dddd', person)
-  local of_letter, languages = index_kinds[letter], string.sub(person, at)
-  local kind = of_letter and of_letter[languages] or index_new_kind(letter, languages)
-  local turn = kind.newcomer and last_asked_at - INDEX_HEAD_START_S or last_asked_at
-  if kind.hot then
-    return kind, turn, INDEX_NEVER, not_before
+  local tier, text = INDEX_TIERS[letter], string.sub(person, at)
+  local languages = index_languages[text] or index_new_languages(text)
+  local turn = INDEX_NEWCOMER[letter] and last_asked_at - INDEX_HEAD_START_S or last_asked_at
+  if tier == 'hot' then
+    return tier, languages, turn, INDEX_NEVER, not_before
   end
-  return kind, turn, closes_at, math.max(opens_at, not_before)
+  return tier, languages, turn, closes_at, math.max(opens_at, not_before)
 end
 
 local function index_ready_key(prefix, tier, language)
   return prefix .. 'ready:' .. tier .. ':' .. language
-end
-
--- The ready sets people of a kind belong into.
-local function index_ready_keys(prefix, kind)
-  local keys = kind.ready[prefix]
-  if not keys then
-    keys = {}
-    for place, language in ipairs(kind.languages) do
-      keys[place] = index_ready_key(prefix, kind.tier, language)
-    end
-    kind.ready[prefix] = keys
-  end
-  return keys
 end
 
 -- -- changes, gathered by key and done at once: what is removed, then what is added
@@ -116,18 +103,16 @@ local function index_writes(changes, id, person)
   records[size + 1], records[size + 2] = id, person
 end
 
-local function index_out_of_ready(changes, prefix, id, kind)
-  local keys = index_ready_keys(prefix, kind)
-  for place = 1, #keys do
-    index_removes(changes, keys[place], id)
+local function index_out_of_ready(changes, prefix, id, tier, languages)
+  for place = 1, #languages do
+    index_removes(changes, index_ready_key(prefix, tier, languages[place]), id)
   end
 end
 
 -- Into ready, at the place of their turn.
-local function index_into_ready(changes, prefix, id, kind, closes_at, turn)
-  local keys = index_ready_keys(prefix, kind)
-  for place = 1, #keys do
-    index_adds(changes, keys[place], turn, id)
+local function index_into_ready(changes, prefix, id, tier, languages, closes_at, turn)
+  for place = 1, #languages do
+    index_adds(changes, index_ready_key(prefix, tier, languages[place]), turn, id)
   end
   if closes_at < INDEX_NEVER then
     index_adds(changes, prefix .. 'close', closes_at, id)
@@ -135,14 +120,14 @@ local function index_into_ready(changes, prefix, id, kind, closes_at, turn)
 end
 
 -- Out of ready, into wake at the given moment.
-local function index_shelve(changes, prefix, id, kind, moment)
-  index_out_of_ready(changes, prefix, id, kind)
+local function index_shelve(changes, prefix, id, tier, languages, moment)
+  index_out_of_ready(changes, prefix, id, tier, languages)
   index_adds(changes, prefix .. 'wake', moment, id)
 end
 
 -- Out of all sets.
-local function index_out(changes, prefix, id, kind)
-  index_out_of_ready(changes, prefix, id, kind)
+local function index_out(changes, prefix, id, tier, languages)
+  index_out_of_ready(changes, prefix, id, tier, languages)
   index_removes(changes, prefix .. 'wake', id)
   index_removes(changes, prefix .. 'close', id)
 end
@@ -181,7 +166,8 @@ local function index_keep_away(prefix, ids, people, moments)
   if redis.call('ZADD', prefix .. 'wake', unpack(wake)) > 0 then
     for place = 1, #ids do
       if people[place] then
-        index_out_of_ready(changes, prefix, ids[place], (index_person(people[place])))
+        local tier, languages = index_person(people[place])
+        index_out_of_ready(changes, prefix, ids[place], tier, languages)
       end
     end
   end
@@ -210,18 +196,18 @@ local function index_without(ids, excluded)
   return others
 end
 
--- Up to `wanted` people from the head of a ready set who may be asked, but for the excluded: their ids, kinds, and turns. Whoever
+-- Up to `wanted` people from the head of a ready set who may be asked, but for the excluded: their ids, languages, and turns. Whoever
 -- does not belong into the set is put away with `changes`. Also gives 1 if `slack` more entries than were wanted or excluded
 -- were looked at before the set's end, else 0.
 local function index_walk(changes, prefix, tier, language, now, wanted, excluded_ids, slack)
   local excluded, excluded_count = index_each(excluded_ids)
   local ready, budget, from = index_ready_key(prefix, tier, language), wanted + excluded_count + slack, 0
-  local count, ids, kinds, turns = 0, {}, {}, {}
+  local count, ids, all_languages, turns = 0, {}, {}, {}
   while count < wanted and budget > 0 do
     -- Not more than are wanted: mostly the first ones are those.
     local page = redis.call('ZRANGE', ready, from, from + math.min(budget, math.max(wanted - count, 4)) - 1)
     if #page == 0 then
-      return ids, kinds, turns, 0
+      return ids, all_languages, turns, 0
     end
     from, budget = from + #page, budget - #page
     local candidates = excluded_count == 0 and page or index_without(page, excluded)
@@ -230,22 +216,22 @@ local function index_walk(changes, prefix, tier, language, now, wanted, excluded
       if count == wanted then
         break
       end
-      local id, kind, turn, closes_at = candidates[place], nil, nil, nil
+      local id, person_tier, languages, turn, closes_at = candidates[place], nil, nil, nil, nil
       if people[place] then
-        kind, turn, closes_at = index_person(people[place])
+        person_tier, languages, turn, closes_at = index_person(people[place])
       end
-      if not kind or kind.tier ~= tier or not kind.speaks[language] then
+      if person_tier ~= tier or not languages[language] then
         index_removes(changes, ready, id) -- what the record does not say is not so
       elseif closes_at <= now then
         index_removes(changes, prefix .. 'close', id)
-        index_shelve(changes, prefix, id, kind, now) -- the next sweep tells that new edges are needed
+        index_shelve(changes, prefix, id, tier, languages, now) -- the next sweep tells that new edges are needed
       else
         count = count + 1
-        ids[count], kinds[count], turns[count] = id, kind, turn
+        ids[count], all_languages[count], turns[count] = id, languages, turn
       end
     end
   end
-  return ids, kinds, turns, count < wanted and 1 or 0
+  return ids, all_languages, turns, count < wanted and 1 or 0
 end
 
 -- What is told of people found: their ids, and their turns (big-endian doubles), one after the other.
@@ -258,7 +244,7 @@ end
 -- Everything but the generation.
 local function index_empty(prefix)
   for _, language in ipairs(redis.call('SMEMBERS', prefix .. 'languages')) do
-    for _, tier in pairs(INDEX_TIERS) do
+    for _, tier in ipairs(INDEX_ALL_TIERS) do
       redis.call('UNLINK', index_ready_key(prefix, tier, language))
     end
   end

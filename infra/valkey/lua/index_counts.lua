@@ -9,7 +9,7 @@ end
 local counts = {}
 for _, language in ipairs(redis.call('SMEMBERS', prefix .. 'languages')) do
   counts[#counts + 1] = language
-  for _, tier in ipairs({ 'hot', 'cold', 'idle' }) do
+  for _, tier in ipairs(INDEX_ALL_TIERS) do
     counts[#counts + 1] = redis.call('ZCARD', index_ready_key(prefix, tier, language))
   end
 end

@@ -4,15 +4,15 @@
 -- after the other  ARGV[7] how many more entries may be looked at than are wanted or excluded  ARGV[8] lease_until
 -- Reply: {ids, turns (`index_told`), 1 if that bound was met before the set's end else 0}; nil while the index does not answer
 -- for this language
-local prefix, language, lease_until = KEYS[1], ARGV[2], tonumber(ARGV[8])
+local prefix, language, tier, lease_until = KEYS[1], ARGV[2], ARGV[3], tonumber(ARGV[8])
 if not generation_answers(prefix, ARGV[1], language) then
   return false
 end
 local changes = index_changes()
-local ids, kinds, turns, more = index_walk(changes, prefix, ARGV[3], language, tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6],
+local ids, languages, turns, more = index_walk(changes, prefix, tier, language, tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6],
   tonumber(ARGV[7]))
 for place = 1, #ids do
-  index_shelve(changes, prefix, ids[place], kinds[place], lease_until)
+  index_shelve(changes, prefix, ids[place], tier, languages[place], lease_until)
 end
 index_apply(changes, prefix)
 local told_ids, told_turns = index_told(ids, turns)

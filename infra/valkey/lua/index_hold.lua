@@ -7,7 +7,7 @@ local people, moments = index_read(prefix, ids), {}
 for place, person in ipairs(people) do
   if person then
     people[place] = index_held(person, hold_until)
-    local _, _, _, ready_at = index_person(people[place])
+    local _, _, _, _, ready_at = index_person(people[place])
     moments[place] = ready_at
   end
 end

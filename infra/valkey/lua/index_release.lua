@@ -9,12 +9,12 @@ for place, person in ipairs(index_read(prefix, ids)) do
     local id = ids[place]
     person = index_held(person, free_at)
     index_writes(changes, id, person)
-    local kind, turn, closes_at, ready_at = index_person(person)
+    local tier, languages, turn, closes_at, ready_at = index_person(person)
     if ready_at <= now and now < closes_at then
       index_removes(changes, prefix .. 'wake', id)
-      index_into_ready(changes, prefix, id, kind, closes_at, turn)
+      index_into_ready(changes, prefix, id, tier, languages, closes_at, turn)
     else
-      index_shelve(changes, prefix, id, kind, ready_at)
+      index_shelve(changes, prefix, id, tier, languages, ready_at)
     end
   end
 end

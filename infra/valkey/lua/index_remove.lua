@@ -5,7 +5,8 @@
 local prefix, changes, known = KEYS[1], index_changes(), {}
 for place, person in ipairs(index_read(prefix, ARGV)) do
   if person then
-    index_out(changes, prefix, ARGV[place], (index_person(person)))
+    local tier, languages = index_person(person)
+    index_out(changes, prefix, ARGV[place], tier, languages)
     known[#known + 1] = ARGV[place]
   end
 end

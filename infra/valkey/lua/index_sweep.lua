@@ -15,12 +15,12 @@ for place, person in ipairs(index_read(prefix, due)) do
   if not person then
     index_removes(changes, wake, id)
   else
-    local kind, turn, closes_at, ready_at = index_person(person)
+    local tier, languages, turn, closes_at, ready_at = index_person(person)
     if ready_at > now then
       index_adds(changes, wake, ready_at, id)
     elseif now < closes_at then
       index_removes(changes, wake, id)
-      index_into_ready(changes, prefix, id, kind, closes_at, turn)
+      index_into_ready(changes, prefix, id, tier, languages, closes_at, turn)
       woken[#woken + 1] = id
     else
       index_adds(changes, wake, again_at, id)
@@ -38,7 +38,8 @@ repeat
     local id = page[place]
     index_removes(changes, close, id)
     if person and not away[place] then
-      index_shelve(changes, prefix, id, (index_person(person)), again_at)
+      local tier, languages = index_person(person)
+      index_shelve(changes, prefix, id, tier, languages, again_at)
       over[#over + 1] = id
     end
   end
