@@ -20,7 +20,7 @@ from redis.asyncio.client import PubSub
 
 from infra.phone.client import PhoneClient
 from infra.phone.state import View
-from infra.valkey.connection import open_valkey
+from infra.valkey.connection import open_valkey, pipelined_on
 from tests.bench.figures import Figure, figure, quantile
 from tests.bench.stage import Stage, people, stage
 from tests.support.engines import Engines
@@ -179,10 +179,8 @@ async def _relay(valkey_url: str | None) -> AsyncIterator[str]:
 
     async def carry(name: str, text: str) -> None:
         assert carrier is not None
-        async with carrier.pipeline(transaction=False) as pipeline:
-            pipeline.xadd(name, {"m": text}, maxlen=512)
-            pipeline.publish("relay", f"{name} {text}")
-            await pipeline.execute()
+        kept = ("XADD", name, "MAXLEN", "~", 512, "*", "m", text)
+        await pipelined_on(carrier, [kept, ("PUBLISH", "relay", f"{name} {text}")])
 
     async def handle(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
