@@ -135,7 +135,10 @@ class Peer:
 
     def _candidate_types(self) -> list[tuple[str, str]]:
         """Own and the other's, of each pair in use. aiortc does not tell, aioice below it knows."""
-        transports = [t.receiver.transport.transport for t in self._pc.getTransceivers()]
+        carried = [transceiver.receiver.transport for transceiver in self._pc.getTransceivers()]
+        if self._pc.sctp is not None:
+            carried.append(self._pc.sctp.transport)
+        transports = {one.transport for one in carried}
         pairs = [pair for transport in transports for pair in transport._connection._nominated.values()]
         return [(pair.local_candidate.type, pair.remote_candidate.type) for pair in pairs]
 
@@ -171,8 +174,13 @@ class Peer:
             raise CannotApply("ICE restart")
         self.negotiation = data["negotiation"]
         await self._describe_there(data)
-        if self._media.audio is not None and all(s.track is not self._media.audio for s in self._pc.getSenders()):
-            self._pc.addTrack(self._media.audio)
+        lines = [transceiver for transceiver in self._pc.getTransceivers() if transceiver.kind == "audio"]
+        if (
+            self._media.audio is not None
+            and lines
+            and all(line.sender.track is not self._media.audio for line in lines)
+        ):
+            self._pc.addTrack(self._media.audio)  # in a written call there is no line for it
         if self._pc.sctp is not None and self._chat is None:
             self._open_channels()
         await self._describe_here()

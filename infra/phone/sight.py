@@ -1,9 +1,11 @@
-"""What the phone sees, in words: size and light of the other side's picture. Pure."""
+"""What the phone sees or reads, in words: size and light of the other side's picture, or its text. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+TEXT_MAX = 1000
+"""Characters of what was read; the contract's texts are longer."""
 EDGE = 8.0
 """The light must pass a boundary by so much (of 255) before it counts as changed."""
 
@@ -27,6 +29,7 @@ _SEEN = {
     "en": "I see your picture, {width} by {height}, {light}.",
     "da": "Jeg ser dit billede, {width} gange {height}, {light}.",
 }
+_READ = {"en": "You wrote: {text}", "da": "Du skrev: {text}"}
 _GONE = {"en": "I no longer see your picture.", "da": "Jeg kan ikke længere se dit billede."}
 
 
@@ -53,6 +56,10 @@ class Sight:
 
 def words_when_gone(language: str) -> str:
     return _in(_GONE, language)
+
+
+def words_repeated(text: str, language: str) -> str:
+    return _in(_READ, language).format(text=text[:TEXT_MAX])
 
 
 def spoken(language: str) -> str:

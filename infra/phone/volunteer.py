@@ -1,4 +1,4 @@
-"""The demo volunteer: answers whoever asks, echoes what it hears, and writes what it truly sees."""
+"""The demo volunteer: answers whoever asks, echoes what it hears or reads, and writes what it truly sees."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infra.phone.client import PhoneClient
 from infra.phone.errors import ApiError, PhoneError
 from infra.phone.loopback import include_loopback as offer_loopback
 from infra.phone.reconnect import Backoff
-from infra.phone.sight import Sight, spoken, words_when_gone
+from infra.phone.sight import Sight, spoken, words_repeated, words_when_gone
 from infra.phone.sinks import VideoSink
 from infra.phone.state import View
 from infra.phone.tracks import echo_media
@@ -100,13 +100,31 @@ async def _answer(phone: PhoneClient, offer: View, after_s: float) -> View | Non
 
 
 async def _be_in(phone: PhoneClient, call: View, on_event: OnEvent) -> View:
-    conversation = PhoneCall(phone, call, echo_media, on_event)
-    commentary = asyncio.create_task(_comment(conversation, on_event))
+    read: asyncio.Queue[str] = asyncio.Queue()
+
+    def heard(event: str, details: Mapping[str, Any]) -> None:
+        if event == "chat" and details.get("text"):
+            read.put_nowait(details["text"])
+        on_event(event, details)
+
+    conversation = PhoneCall(phone, call, echo_media, heard)
+    in_writing = call["mode"] == "text"
+    talking = _repeat(conversation, read, on_event) if in_writing else _comment(conversation, on_event)
+    commentary = asyncio.create_task(talking)
     try:
         return await conversation.run()
     finally:
         commentary.cancel()
         await asyncio.gather(commentary, return_exceptions=True)
+
+
+async def _repeat(conversation: PhoneCall, read: asyncio.Queue[str], on_event: OnEvent) -> None:
+    """In a written call: write back what was written."""
+    language = spoken(conversation.call["language"])
+    while True:
+        text = words_repeated(await read.get(), language)
+        await conversation.say(text, language)
+        on_event("said", {"text": text})
 
 
 async def _comment(conversation: PhoneCall, on_event: OnEvent) -> None:

@@ -272,8 +272,6 @@ def _key(exchange: Exchange[Any]) -> str | None:
 
 
 def _new_request(caller: Caller, body: RequestBody, key: str | None) -> NewRequest:
-    if body.mode == "text":
-        raise invalid_body("mode", "text is not available")
     if body.topic is not None and body.topic not in TOPICS:
         raise invalid_body("topic", "not a code of GET /v1/topics")
     return NewRequest(

@@ -98,6 +98,7 @@ class RequesterPage {
     const page = this.#page;
     page.onClick("help", () => this.#help());
     page.onClick("by-voice", () => this.#help("voice"));
+    page.onClick("in-writing", () => this.#help("text"));
     page.onClick("same-person", () => this.#askSamePerson());
     page.onClick("retry", () => this.#retry());
     page.onClick("voice-only", () => this.#voiceOnly());
@@ -286,6 +287,7 @@ class RequesterPage {
   #wordsInCall(key, first) {
     if (key === "reconnecting") return say("reconnecting");
     if (!first) return say("connected_again");
+    if (this.#asking.mode === "text") return say("connected_text");
     const paused = this.#asking.mode === "video" && this.#media.pauses.byUser; // since a call before, perhaps
     if (paused) return `${say("connected_voice")} ${say("video_paused")}`;
     return say(this.#asking.mode === "video" && this.#media.outgoing("video") ? "connected_requester" : "connected_voice");
@@ -335,7 +337,7 @@ class RequesterPage {
     if (this.#practice.prepared(view)) return;
     try {
       if (view.mode === "video") await this.#media.openCamera();
-      else await this.#media.openMicrophone();
+      if (view.mode === "voice") await this.#media.openMicrophone();
     } catch ({ kind, reason }) {
       this.#page.notice(say(`${kind}_${reason}`), { urgent: true });
       if (kind === "camera") await this.#media.openMicrophone().catch((problem) => console.info(problem.message));
@@ -348,7 +350,6 @@ class RequesterPage {
     this.#view.follow(call);
     this.#link.follow(call);
     this.#cameraWishes.follow(call);
-    for (const element of document.querySelectorAll("[data-picture]")) element.hidden = call.view.mode !== "video";
   }
 
   async #end(reason) {

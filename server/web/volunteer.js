@@ -26,7 +26,7 @@ import { EyelineSocket } from "./lib/socket.js";
 import { Standby } from "./lib/standby.js";
 import { TorchButton } from "./lib/torch_button.js";
 import { Troubles } from "./lib/troubles.js";
-import { hasWord, say } from "./lib/words.js";
+import { hasWord, say, sayOf } from "./lib/words.js";
 import { ZoomButtons } from "./lib/zoom_buttons.js";
 
 const TOLD_WITHIN_MS = 2_000;
@@ -62,7 +62,7 @@ class VolunteerPage {
   #peace = new Peace(this.#page, this.#availability, this.#now);
   #standby = new Standby(this.#now);
   #memberships = new Memberships(this.#page, this.#api);
-  #link = new LinkWords(this.#page, "requester", () => say(this.#wordsOfConnected()));
+  #link = new LinkWords(this.#page, "requester", () => this.#wordsOfConnected());
   #torch = new TorchButton(this.#page, this.#calls);
   #zoom = new ZoomButtons(this.#page, this.#calls);
   #photo = new PhotoTaker(this.#page);
@@ -247,7 +247,7 @@ class VolunteerPage {
     this.#media.close();
     const offer = next ?? this.#takeMissed();
     if (standbyUntil) this.#standby.hear(standbyUntil);
-    if (offer) this.#offered(offer, second ? say(offer.mode === "video" ? "another" : "another_voice") : null);
+    if (offer) this.#offered(offer, second ? sayOf(offer.mode, "another") : null);
     else if (!this.#standBy()) this.#rest(words);
   }
 
@@ -306,7 +306,7 @@ class VolunteerPage {
 
   /** The microphone follows into the connection when it is there: nobody waits for it. */
   async #prepare(view) {
-    if (!this.#practice.prepared(view)) this.#openMicrophone();
+    if (!this.#practice.prepared(view) && view.mode !== "text") this.#openMicrophone();
   }
 
   async #openMicrophone(where = "_in_call") {
@@ -326,7 +326,6 @@ class VolunteerPage {
     ringOver(call.view); // it may ring in a notification only
     this.#lastCallId = call.id;
     this.#said = "";
-    for (const element of document.querySelectorAll("[data-picture]")) element.hidden = call.view.mode !== "video";
     this.#view.follow(call);
     for (const camera of [this.#torch, this.#zoom, this.#photo]) camera.follow(call);
     this.#page.stayAwake(true);
@@ -342,14 +341,14 @@ class VolunteerPage {
     this.#said = state;
     if (state === "connecting") this.#page.enter("connecting", say("answering"));
     else {
-      const words = { connected: first ? this.#wordsOfConnected() : "connected_again", reconnecting: "reconnecting_volunteer" };
-      this.#page.enter("in-call", say(words[state] ?? this.#wordsOfConnected()));
+      const connected = first ? this.#wordsOfConnected() : say("connected_again");
+      this.#page.enter("in-call", state === "reconnecting" ? say("reconnecting_volunteer") : connected);
       this.#page.sounds.play(state === "connected" ? "connected" : "trouble");
     }
   }
 
   #wordsOfConnected() {
-    return this.#calls.current?.view.mode === "video" ? "connected_volunteer" : "connected_volunteer_voice";
+    return sayOf(this.#calls.current?.view.mode ?? "video", "connected_volunteer");
   }
 
   /** Before anything was seen, hanging up is leaving: somebody else is found for the person who waits. */

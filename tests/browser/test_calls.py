@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,30 @@ from infra.phone.volunteer import run_demo_volunteer
 from server.commands import grant
 from tests.support.engines import Engines, kill
 from tests.support.installation import Installation
+from tests.support.nodes import Node
 from tests.support.people import Person, Street, answered, in_call, media_run
 from tests.support.turn import turn_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+
+@asynccontextmanager
+async def demo_volunteer(node: Node) -> AsyncIterator[None]:
+    """The server's phone, ready to answer."""
+    ready = asyncio.Event()
+
+    def listen(event: str, details: object) -> None:
+        if event == "ready":
+            ready.set()
+
+    demo = asyncio.create_task(run_demo_volunteer(node.url, answer_after_s=0.1, include_loopback=True, on_event=listen))
+    try:
+        async with asyncio.timeout(20):
+            await ready.wait()
+        yield
+    finally:
+        demo.cancel()
+        await asyncio.gather(demo, return_exceptions=True)
 
 
 class TestCompleteCall:
@@ -104,19 +126,8 @@ class TestServersPhone:
 
     async def test_the_demo_volunteer_answers_a_browser(self, place: Installation, people: Street) -> None:
         node = await place.node()
-        ready = asyncio.Event()
-
-        def listen(event: str, details: object) -> None:
-            if event == "ready":
-                ready.set()
-
-        demo = asyncio.create_task(
-            run_demo_volunteer(node.url, answer_after_s=0.1, include_loopback=True, on_event=listen)
-        )
-        try:
+        async with demo_volunteer(node):
             requester = await people.requester(node.url)
-            async with asyncio.timeout(20):
-                await ready.wait()
             await requester.press("help")
             await requester.is_in("in-call")
             await requester.hears_the_other()
@@ -124,9 +135,18 @@ class TestServersPhone:
             await requester.picture("described")
             await requester.press("end")
             await requester.is_in("ended")
-        finally:
-            demo.cancel()
-            await asyncio.gather(demo, return_exceptions=True)
+        assert await place.outcomes() == ["completed"]
+
+    async def test_the_servers_phone_answers_in_writing_too(self, place: Installation, people: Street) -> None:
+        node = await place.node()
+        async with demo_volunteer(node):
+            requester = await people.requester(node.url)
+            await requester.press("in-writing")
+            await requester.hears("You are connected, in writing.")
+            await requester.write("Which one is milk?")
+            await requester.hears("Other person: You wrote: Which one is milk?")
+            await requester.press("end")
+            await requester.is_in("ended")
         assert await place.outcomes() == ["completed"]
 
     async def test_a_terminal_asks_and_a_browser_answers(self, place: Installation, people: Street) -> None:

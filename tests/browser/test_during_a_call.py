@@ -28,6 +28,15 @@ CAMERA = """() => {
     return new Blob([bytes.subarray(0, 2), segment, bytes.subarray(2)], { type: "image/jpeg" });
   };
 }"""
+# How often this page opened a camera or a microphone.
+COUNT_OPENED = """() => {
+  window.opened = 0;
+  const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  navigator.mediaDevices.getUserMedia = (wish) => {
+    window.opened += 1;
+    return open(wish);
+  };
+}"""
 # The photo that arrived: its size in pixels and in bytes, and whether it tells anything but the picture.
 ARRIVED = """async (image) => {
   await image.decode();
@@ -184,3 +193,31 @@ class TestVoiceOnly:
             assert not await person.page.evaluate(
                 "window.eyeline.pc.getTransceivers().some((t) => t.sender.track?.kind === 'video')"
             )
+
+
+class TestInWriting:
+    async def test_whoever_asks_in_writing_is_neither_seen_nor_heard_and_both_can_write(
+        self, place: Installation, people: Street
+    ) -> None:
+        node = await place.node()
+        requester = await people.requester(node.url)
+        volunteer = await people.volunteer(node.url)
+        for person in (requester, volunteer):
+            await person.page.evaluate(COUNT_OPENED)
+        await requester.press("in-writing")
+        await volunteer.hears("Incoming call, in writing only.")
+        await volunteer.press("answer")
+        await requester.hears("You are connected, in writing.")
+        await volunteer.hears("You are connected, in writing. There is no picture and no sound.")
+        for person in (requester, volunteer):
+            assert await person.page.locator("[data-picture]:visible, [data-sound]:visible").count() == 0
+            assert await person.page.evaluate("window.eyeline.pc.getTransceivers().length") == 0
+            assert await person.page.evaluate("window.opened") == 0
+            await person.picture("in-writing")
+        await requester.write("Which carton is the milk?")
+        await volunteer.chat_is(["Other person: Which carton is the milk?"])
+        await volunteer.write("The left one")
+        await requester.hears("Other person: The left one")
+        await requester.press("end")
+        await requester.is_in("ended")
+        assert await place.outcomes() == ["completed"]

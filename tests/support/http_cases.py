@@ -143,7 +143,7 @@ DEVICE = [
 ]  # fmt: skip
 ASK = [
     *LANGUAGES, *wrongs("languages", []),
-    *choice("topic"), *choice("mode", None, "text"),
+    *choice("topic"), *choice("mode", None),
     *wrongs("group_id", 7, "text", [], {}, True), *wrongs("desk_id", 7, "text", [], {}, True),
     *wrongs("then_public_after_s", -1, 3601, "30", 1.5, [], {}, True),
     *wrongs("same_as_call_id", 7, "text", [], {}, True),

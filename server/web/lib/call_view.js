@@ -45,6 +45,9 @@ export class CallView {
   follow(call) {
     this.clear();
     this.#call = call;
+    const { mode } = call.view;
+    for (const element of document.querySelectorAll("[data-picture]")) element.hidden = mode !== "video";
+    for (const element of document.querySelectorAll("[data-sound]")) element.hidden = mode === "text";
     this.#picture.follow(call);
     this.#light?.follow(call);
     call.on("attempt", () => this.#forgetTracks());

@@ -128,8 +128,9 @@ export class Peer extends Emitter {
     }
   }
 
-  /** Audio both ways, video from the requester only. */
+  /** Audio both ways, video from the requester only; in a written call there are the data channels alone. */
   #offerMedia(mode) {
+    if (mode === "text") return;
     const { stream } = this.#media;
     const [audio, video] = ["audio", "video"].map((kind) => this.#media.outgoing(kind));
     const streams = stream ? [stream] : [];

@@ -55,7 +55,6 @@ export class Practice {
   begun(call) {
     if (!isPractice(call.view)) return false;
     this.#waits = this.#connected = this.#found = false;
-    for (const element of document.querySelectorAll("[data-picture]")) element.hidden = false;
     this.#view.follow(call);
     this.#page.stayAwake(true);
     return true;

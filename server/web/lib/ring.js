@@ -4,7 +4,7 @@
  * Events: `ended` (offer; nothing more comes of it here), `over` (time ran out).
  */
 import { Emitter } from "./emitter.js";
-import { duration, languageName, say } from "./words.js";
+import { duration, languageName, say, sayOf } from "./words.js";
 
 const RING_EVERY_MS = 2400;
 const LAST_CALL_S = 10;
@@ -35,7 +35,7 @@ export class Ring extends Emitter {
     this.#language.textContent = say("call_language", { language });
     this.#timer = setInterval(() => this.#tick(), 250);
     this.#tick();
-    const usual = say(offer.mode === "video" ? "incoming" : "incoming_voice", { language });
+    const usual = sayOf(offer.mode, "incoming", { language });
     this.#page.enter("ringing", words ? `${words} ${say("call_language", { language })}.` : usual, { urgent: true });
     this.#page.sounds.repeat("ring", RING_EVERY_MS);
   }

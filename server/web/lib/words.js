@@ -32,6 +32,11 @@ export function say(key, params = {}) {
   });
 }
 
+/** As `say`; a call without a picture has words of its own: `<key>_voice`, `<key>_text`. */
+export function sayOf(mode, key, params = {}) {
+  return say(mode === "video" ? key : `${key}_${mode}`, params);
+}
+
 export function hasWord(key) {
   return key in words;
 }
