@@ -16,60 +16,39 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
 
-from infra.embedded.child import Child, EngineError, Identity, free_port, leashed
+from infra.embedded.child import Child, EngineError, Identity, leashed
+from infra.embedded.engine import Engine
 
 MAJOR = "18"
 SUPERUSER = "eyeline"
 START_S = 30.0
-_PORT_TAKEN = "could not bind"
 
 _FAST_AND_LOOSE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
-class EmbeddedPostgres:
+class EmbeddedPostgres(Engine):
     """One Postgres over one data directory, on a free loopback port, with a password only its owner can read."""
+
+    name = "Postgres"
+    port_taken = "could not bind"
 
     def __init__(self, directory: Path, *, durable: bool = True, settings: tuple[str, ...] = ()) -> None:
         """`durable=False` gives up safety after a power cut for speed; `settings` are further `name=value`."""
-        self.directory = directory.resolve()
+        super().__init__(directory)
         self.data = self.directory / "data"
         self._settings = settings if durable else (*_FAST_AND_LOOSE, *settings)
         self._identity = Identity.not_root()
-        self._child: Child | None = None
-        self._port = 0
 
     def start(self) -> None:
         """Create the cluster if there is none, start it and wait until it answers. Raises `EngineError`."""
-        binaries = _binaries()
         self.directory.mkdir(parents=True, exist_ok=True)
         version = self.data / "PG_VERSION"
         if not version.exists():
-            self._create(binaries)
+            self._create()
         elif (found := version.read_text().strip()) != MAJOR:
             raise EngineError(f"{self.data} was made by Postgres {found}, this is {MAJOR}; start over with --fresh")
         self._clear_leftovers()
-        for attempt in (1, 2, 3):
-            self._port = self._port if self._port and attempt == 1 else free_port()
-            try:
-                self._launch(binaries)
-                return
-            except EngineError as error:
-                if attempt == 3 or _PORT_TAKEN not in str(error):
-                    raise
-
-    def stop(self) -> None:
-        if self._child is not None:
-            self._child.stop()
-
-    @property
-    def child(self) -> Child:
-        if self._child is None:
-            raise EngineError("Postgres has not been started")
-        return self._child
-
-    @property
-    def port(self) -> int:
-        return self._port
+        self._launch_on_a_free_port()
 
     def url(self, database: str = "postgres") -> str:
         """Where to connect, as its superuser; the same after a restart unless the port was taken meanwhile."""
@@ -79,7 +58,7 @@ class EmbeddedPostgres:
     def _password(self) -> Path:
         return self.directory / "password"
 
-    def _create(self, binaries: Path) -> None:
+    def _create(self) -> None:
         """initdb beside, then rename: an interrupted first start leaves nothing half made."""
         fresh = self.directory / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
@@ -89,7 +68,7 @@ class EmbeddedPostgres:
         self._password.write_text(secrets.token_hex(16) + "\n")
         for path in (fresh, self._password):
             self._identity.own(path)
-        argv = [str(binaries / "initdb"), "-D", str(fresh), "-U", SUPERUSER, "--pwfile", str(self._password)]
+        argv = [str(_binaries() / "initdb"), "-D", str(fresh), "-U", SUPERUSER, "--pwfile", str(self._password)]
         argv += ["--auth=scram-sha-256", "--set=scram_iterations=1", "--encoding=UTF8", "--locale=C", "--no-sync"]
         argv += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions"]
         command = leashed(argv, on_owner_death=signal.SIGKILL, identity=self._identity)
@@ -118,7 +97,7 @@ class EmbeddedPostgres:
                 raise EngineError(f"another Postgres still runs on {self.data}")
             sleep(0.05)
 
-    def _launch(self, binaries: Path) -> None:
+    def _launch(self) -> None:
         settings = (
             "listen_addresses=127.0.0.1",
             f"port={self._port}",
@@ -129,12 +108,12 @@ class EmbeddedPostgres:
             "timezone=UTC",
             *self._settings,
         )
-        argv = [str(binaries / "postgres"), "-D", str(self.data)]
+        argv = [str(_binaries() / "postgres"), "-D", str(self.data)]
         for setting in settings:
             argv += ["-c", setting]
         log = self.directory / "log"
         # SIGINT is Postgres's fast shutdown: sessions are ended, everything is written.
-        self._child = Child("Postgres", argv, log, stop_signal=signal.SIGINT, identity=self._identity)
+        self._child = Child(self.name, argv, log, stop_signal=signal.SIGINT, identity=self._identity)
         self._child.wait_until(self._ready, timeout_s=START_S)
 
     def _ready(self) -> bool:

@@ -12,49 +12,27 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.embedded.child import Child, EngineError, free_port
+from infra.embedded.child import Child, EngineError
+from infra.embedded.engine import Engine
 
 START_S = 10.0
-_PORT_TAKEN = "bind"
 _MALLOC = "glibc.malloc.tcache_count=4000"
 """The wheel's server has no jemalloc: with glibc's small caches a tenth of its time goes into lists of freed pieces."""
 
 
-class EmbeddedValkey:
+class EmbeddedValkey(Engine):
     """One Valkey on a free loopback port, behind a password, with its log and configuration in `directory`."""
 
+    name = "Valkey"
+    port_taken = "bind"
+
     def __init__(self, directory: Path, *, password: str | None = None) -> None:
-        self.directory = directory.resolve()
+        super().__init__(directory)
         self._password = password or secrets.token_hex(16)
-        self._port = 0
-        self._child: Child | None = None
 
     def start(self) -> None:
-        """Start it and wait until it answers. Raises `EngineError`."""
-        binary = _binary()
         self.directory.mkdir(parents=True, exist_ok=True)
-        for attempt in (1, 2, 3):
-            self._port = self._port if self._port and attempt == 1 else free_port()
-            try:
-                self._launch(binary)
-                return
-            except EngineError as error:
-                if attempt == 3 or _PORT_TAKEN not in str(error):
-                    raise
-
-    def stop(self) -> None:
-        if self._child is not None:
-            self._child.stop()
-
-    @property
-    def child(self) -> Child:
-        if self._child is None:
-            raise EngineError("Valkey has not been started")
-        return self._child
-
-    @property
-    def port(self) -> int:
-        return self._port
+        self._launch_on_a_free_port()
 
     @property
     def url(self) -> str:
@@ -64,7 +42,7 @@ class EmbeddedValkey:
         """Lines of its configuration besides the common ones."""
         return ()
 
-    def _launch(self, binary: Path) -> None:
+    def _launch(self) -> None:
         # In a file, not on the command line: every user of the machine can read command lines.
         configuration = self.directory / "valkey.conf"
         configuration.touch(mode=0o600)
@@ -73,9 +51,9 @@ class EmbeddedValkey:
             'save ""\nappendonly no\ndaemonize no\nalways-show-logo no\n'
             + "".join(f"{one}\n" for one in self.settings())
         )
-        argv = [str(binary), str(configuration)]
+        argv = [str(_binary()), str(configuration)]
         self._child = Child(
-            "Valkey", argv, self.directory / "log", stop_signal=signal.SIGTERM, environment={"GLIBC_TUNABLES": _MALLOC}
+            self.name, argv, self.directory / "log", stop_signal=signal.SIGTERM, environment={"GLIBC_TUNABLES": _MALLOC}
         )
         self._child.wait_until(self._answers, timeout_s=START_S)
 

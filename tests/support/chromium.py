@@ -16,7 +16,7 @@ FLAGS = [
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream=fps=10",  # at 30 two pages encode and decode more than two cores can
     "--allow-loopback-in-peer-connection",
-    "--disable-features=WebRtcHideLocalIpsWithMdns",
+    "--disable-features=WebRtcHideLocalIpsWithMdns,SpareRendererForSitePerProcess",  # a process for the next page
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",

@@ -12,27 +12,18 @@ from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import asyncpg
 import psutil
 import redis.asyncio as valkey
 
-from infra.embedded.child import Child
+from infra.embedded.engine import Engine
 from infra.embedded.postgres import EmbeddedPostgres
 from infra.embedded.valkey import EmbeddedValkey
 from infra.postgres.migrate import migrate
 
 TEMPLATE = "eyeline_template"
-
-
-class _Engine(Protocol):
-    @property
-    def child(self) -> Child: ...
-
-    def start(self) -> None: ...
-
-    def stop(self) -> None: ...
 
 
 class Engines:
@@ -55,8 +46,7 @@ class Engines:
 
     def restore(self) -> None:
         """Undo what a test did to the engines themselves: thaw what is frozen, start what was killed."""
-        engines: tuple[_Engine, ...] = (self.postgres, self.valkey)
-        for engine in engines:
+        for engine in (self.postgres, self.valkey):
             thaw(engine)
             if not engine.child.running:
                 engine.start()
@@ -94,7 +84,7 @@ class Engines:
             await connection.close()
 
 
-def kill(engine: _Engine) -> None:
+def kill(engine: Engine) -> None:
     """SIGKILL an engine with all its processes, as a crash of the machine would; start it again with `start`."""
     family = _family(engine)
     for process in family:
@@ -104,22 +94,22 @@ def kill(engine: _Engine) -> None:
     psutil.wait_procs(family, timeout=10)
 
 
-def freeze(engine: _Engine) -> None:
+def freeze(engine: Engine) -> None:
     """SIGSTOP all its processes: connections stay open and nothing answers."""
     _signal(engine, signal.SIGSTOP)
 
 
-def thaw(engine: _Engine) -> None:
+def thaw(engine: Engine) -> None:
     _signal(engine, signal.SIGCONT)
 
 
-def _signal(engine: _Engine, number: signal.Signals) -> None:
+def _signal(engine: Engine, number: signal.Signals) -> None:
     for process in _family(engine):
         with suppress(psutil.NoSuchProcess):
             process.send_signal(number)
 
 
-def _family(engine: _Engine) -> list[psutil.Process]:
+def _family(engine: Engine) -> list[psutil.Process]:
     if not engine.child.running:
         return []
     with suppress(psutil.NoSuchProcess):
