@@ -214,6 +214,8 @@ async def _demo_volunteer(url: str, tls: ssl.SSLContext | None, say: Callable[[s
     def on_event(event: str, details: Mapping[str, Any]) -> None:
         if event == "said":
             say(f"the demo volunteer writes: {details['text']}")
+        elif event == "repeated":
+            say("the demo volunteer writes back what it read")
 
     await run_demo_volunteer(url, ssl=tls or True, include_loopback=True, on_event=on_event)
 

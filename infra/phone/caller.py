@@ -176,6 +176,10 @@ class _Caller:
         async with asyncio.timeout(self._wait_s) as waiting:
             while True:
                 offer = await self._phone.next_offer(timeout=None)
+                if offer["mode"] != "video":  # a terminal tells of pictures
+                    with suppress(ApiError):
+                        await self._phone.decline(offer)
+                    continue
                 self._timeline.note("asked", f"in {offer['language']}")
                 try:
                     call = await self._phone.accept(offer)

@@ -88,6 +88,10 @@ class PhoneCall:
         self._stalled_since: float | None = None
         self._broken_since: float | None = None
 
+    @property
+    def _in_writing(self) -> bool:
+        return bool(self.call["mode"] == "text")
+
     async def run(self) -> View:
         """Until the call has ended; gives it. Raises `PhoneStopped` when the phone itself cannot go on."""
         try:
@@ -190,7 +194,8 @@ class PhoneCall:
         call = self._through(self.call)
         peer = self.peer = Peer(call, self._media(), changed=self._look_now.set, message=self._message)
         if peer.offers_first:
-            await self.phone.post("description", await peer.offer(), call=self.call)
+            offer = await peer.offer(in_writing=self._in_writing)
+            await self.phone.post("description", offer, call=self.call)
         early, self._early = self._early, []
         for frame in early:
             await self._signal(frame)
@@ -269,7 +274,7 @@ class PhoneCall:
 
     def _is_silent(self, anything_flows: bool) -> bool:
         now = asyncio.get_running_loop().time()
-        if anything_flows:
+        if anything_flows or self._in_writing:
             self._stalled_since = None
         elif self._stalled_since is None:
             self._stalled_since = now

@@ -144,18 +144,23 @@ class Peer:
 
     # Negotiation.
 
-    async def offer(self) -> View:
-        """The requester's first description: sound both ways, picture from here, the two data channels."""
+    async def offer(self, *, in_writing: bool = False) -> View:
+        """The requester's first description: sound both ways, picture from here, the two data channels; in a written
+        call these alone."""
+        if not in_writing:
+            self._offer_media()
+        self._open_channels()
+        self.negotiation += 1
+        await self._describe_here()
+        return self._description()
+
+    def _offer_media(self) -> None:
         if self._media.audio is not None:
             self._pc.addTrack(self._media.audio)
         else:
             self._pc.addTransceiver("audio", direction="recvonly")
         if self._media.video is not None:
             self._pc.addTransceiver(self._media.video, direction="sendonly")
-        self._open_channels()
-        self.negotiation += 1
-        await self._describe_here()
-        return self._description()
 
     async def describe(self, data: View) -> View | None:
         """The other side's description; gives the answer to an offer. Stale ones are passed over.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from infra.phone.account import TlsOption
@@ -24,6 +25,9 @@ SETTLING_S = 0.7
 SAY_AT_MOST_EVERY_S = 4.0
 GONE_AFTER_S = 5.0
 STOP_DEADLINE_S = 5.0
+
+UNREAD_MAX = 20
+"""Texts that wait to be written back; more are passed over."""
 
 OnEvent = Callable[[str, Mapping[str, Any]], None]
 log = logging.getLogger(__name__)
@@ -46,7 +50,7 @@ async def run_demo_volunteer(
     """Answer calls until cancelled, through restarts of the server.
 
     `answer_after_s` leaves time for a person in a browser tab to be first. `on_event` gets `ready`, `offer`,
-    `too_late`, `call`, what `PhoneCall` tells, `said` {text}, `ended` {end_reason} and `away` {why}.
+    `too_late`, `call`, what `PhoneCall` tells, `said` {text}, `repeated`, `ended` {end_reason} and `away` {why}.
     Raises `ApiError` when the server refuses the sign-in itself, for instance because `dev` is switched off.
     """
     if include_loopback:
@@ -100,15 +104,15 @@ async def _answer(phone: PhoneClient, offer: View, after_s: float) -> View | Non
 
 
 async def _be_in(phone: PhoneClient, call: View, on_event: OnEvent) -> View:
-    read: asyncio.Queue[str] = asyncio.Queue()
+    in_writing = call["mode"] == "text"
+    read: asyncio.Queue[str] = asyncio.Queue(UNREAD_MAX)
 
     def heard(event: str, details: Mapping[str, Any]) -> None:
-        if event == "chat" and details.get("text"):
+        if in_writing and event == "chat" and isinstance(details.get("text"), str) and not read.full():
             read.put_nowait(details["text"])
         on_event(event, details)
 
     conversation = PhoneCall(phone, call, echo_media, heard)
-    in_writing = call["mode"] == "text"
     talking = _repeat(conversation, read, on_event) if in_writing else _comment(conversation, on_event)
     commentary = asyncio.create_task(talking)
     try:
@@ -123,8 +127,9 @@ async def _repeat(conversation: PhoneCall, read: asyncio.Queue[str], on_event: O
     language = spoken(conversation.call["language"])
     while True:
         text = words_repeated(await read.get(), language)
-        await conversation.say(text, language)
-        on_event("said", {"text": text})
+        with suppress(PhoneError):
+            await conversation.say(text, language)
+            on_event("repeated", {})  # without their words, which are nobody else's
 
 
 async def _comment(conversation: PhoneCall, on_event: OnEvent) -> None:

@@ -1,7 +1,7 @@
 """A client for a cluster: sends each command to the server that has its key, and learns where that is now.
 
 The driver's own cluster client asks a server for the keys of every FCALL before it sends it, and does not look for the
-new primary when a pipeline finds the old one gone; hence this small one, on the driver's client of a single server.
+new primary when a pipeline finds the old one gone; hence this small one, over our client of a single server.
 """
 
 from __future__ import annotations

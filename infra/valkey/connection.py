@@ -75,9 +75,9 @@ class Server(Redis):
 def open_valkey(url: str, *, answer_s: float = ANSWER_S) -> Server:
     """A client for one standalone server (`redis://`, `rediss://`, `unix://`), replies as bytes. Close with `aclose()`.
 
-    Nothing is sent until the first command. Every wait has a deadline: 1 s to connect, `answer_s` for an answer.
-    Nothing is retried here: callers know what may be repeated. Pub/sub users pass their own timeout to `get_message`,
-    which replaces the socket's.
+    Nothing is sent until the first command. Every wait has a deadline: 1 s to connect and sign in, `answer_s` for an
+    answer. Nothing is retried here: callers know what may be repeated. Pub/sub users pass their own timeout to
+    `get_message`, which replaces the socket's.
     """
     pool = ConnectionPool.from_url(
         url,
@@ -89,7 +89,7 @@ def open_valkey(url: str, *, answer_s: float = ANSWER_S) -> Server:
     )
     pool.connection_class = _UNDIVIDED[pool.connection_class]
     server: Server = Server.from_pool(pool)  # type: ignore[assignment]
-    server.multiplexer = Multiplexer(pool.make_connection, answer_s)
+    server.multiplexer = Multiplexer(pool.make_connection, connect_s=CONNECT_S, answer_s=answer_s)
     return server
 
 

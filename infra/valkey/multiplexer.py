@@ -16,7 +16,10 @@ Argument = bytes | str | int | float
 Command = Sequence[Argument]
 
 WAITING_MAX = 4096
-"""Callers waiting for replies. More than that is a server that does not keep up: who comes then is told so at once."""
+"""Callers waiting for replies, or for a connection. More than that is a server that does not keep up: who comes then is
+told so at once."""
+UNREAD_S = 0.01
+"""Before a reply counts as late what lies unread is read, should this process have stood still."""
 
 
 class _Asked:
@@ -39,14 +42,19 @@ class Multiplexer(asyncio.Protocol):
     then its streams are left out.
     """
 
-    def __init__(self, connect: Callable[[], AbstractConnection], answer_s: float) -> None:
-        """`connect` makes a connection of the driver that is not open yet; a reply may take `answer_s`."""
-        self._make = connect
+    def __init__(self, make: Callable[[], AbstractConnection], *, connect_s: float, answer_s: float) -> None:
+        """`make` gives a connection of the driver that is not open yet. `connect_s`: until it is open and signed in;
+        `answer_s`: until a reply."""
+        self._make = make
+        self._connect_s = connect_s
         self._answer_s = answer_s
         self._connection: AbstractConnection | None = None
         self._transport: asyncio.Transport | None = None
         self._streams: asyncio.BaseProtocol | None = None
         self._opening: asyncio.Future[Exception | None] | None = None
+        self._opening_for = 0
+        self._closed = 0
+        """How often it was closed: what was being opened then is nobody's any more."""
         self._replies = hiredis.Reader()
         self._waiting: deque[_Asked] = deque()
         self._watch: asyncio.TimerHandle | None = None
@@ -57,15 +65,24 @@ class Multiplexer(asyncio.Protocol):
         Raises the driver's ConnectionError or TimeoutError, or OSError, when there are none: then nobody knows whether
         the commands were done.
         """
+        assert commands
+        if len(self._waiting) + self._opening_for >= WAITING_MAX:
+            raise DriverConnectionError("too many wait for replies")
         packed = [hiredis.pack_command(tuple(command)) for command in commands]  # type: ignore[arg-type]
         if self._transport is None:
-            await self._open()
+            self._opening_for += 1
+            try:
+                await self._open()
+            finally:
+                self._opening_for -= 1
         loop = asyncio.get_running_loop()
-        if len(self._waiting) >= WAITING_MAX:
-            raise DriverConnectionError("too many wait for replies")
         asked = _Asked(len(packed), loop.time() + self._answer_s, loop.create_future())
         assert self._transport is not None
-        self._transport.writelines(packed)
+        try:
+            self._transport.writelines(packed)
+        except RuntimeError as error:  # uvloop's word for a closed transport
+            self._lose(lost := DriverConnectionError("closed"))
+            raise lost from error
         self._waiting.append(asked)
         if self._watch is None:
             self._watch = loop.call_at(asked.due_at, self._look_at_the_clock)
@@ -76,6 +93,7 @@ class Multiplexer(asyncio.Protocol):
         return self._transport is not None
 
     def close(self) -> None:
+        self._closed += 1
         self._lose(DriverConnectionError("closed"))
 
     # -- opening
@@ -86,12 +104,15 @@ class Multiplexer(asyncio.Protocol):
             if self._opening is not None:
                 failure = await asyncio.shield(self._opening)
                 if failure is not None:
-                    raise failure
+                    raise failure.with_traceback(None)  # one for all of them: each would make it longer
                 continue
+            connection, closed, failure = self._make(), self._closed, None
             opening = self._opening = asyncio.get_running_loop().create_future()
-            connection, failure = self._make(), None
             try:
-                await connection.connect()  # type: ignore[no-untyped-call]
+                async with asyncio.timeout(self._connect_s):
+                    await connection.connect()  # type: ignore[no-untyped-call]
+                if closed != self._closed:
+                    raise DriverConnectionError("closed")
                 self._take_over(connection)
             except (RedisError, OSError) as error:
                 failure = error
@@ -104,7 +125,8 @@ class Multiplexer(asyncio.Protocol):
 
     def _take_over(self, connection: AbstractConnection) -> None:
         writer, parser = connection._writer, connection._parser
-        assert writer is not None
+        if writer is None or writer.transport.is_closing():
+            raise DriverConnectionError("lost while signing in")
         self._connection = connection
         self._transport = cast(asyncio.Transport, writer.transport)
         self._streams = self._transport.get_protocol()
@@ -133,15 +155,18 @@ class Multiplexer(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._lose(exc if isinstance(exc, OSError) else DriverConnectionError("the server closed the connection"))
 
-    def _look_at_the_clock(self) -> None:
-        """Who waits longest is first, so one timer serves all."""
+    def _look_at_the_clock(self, late: _Asked | None = None) -> None:
+        """Who waits longest is first, so one timer serves all. `late`: who was found to wait too long just now."""
         self._watch = None
-        if self._waiting:
-            loop = asyncio.get_running_loop()
-            if self._waiting[0].due_at > loop.time():
-                self._watch = loop.call_at(self._waiting[0].due_at, self._look_at_the_clock)
-            else:
-                self._lose(TimeoutError("no reply in time"))
+        if not self._waiting:
+            return
+        loop, first = asyncio.get_running_loop(), self._waiting[0]
+        if first is late:
+            self._lose(TimeoutError("no reply in time"))
+        elif first.due_at > loop.time():
+            self._watch = loop.call_at(first.due_at, self._look_at_the_clock)
+        else:
+            self._watch = loop.call_later(UNREAD_S, self._look_at_the_clock, first)
 
     def _lose(self, error: Exception) -> None:
         """Whoever waits is told; what else this connection would have said is nobody's."""

@@ -23,7 +23,7 @@ import { Troubles } from "./lib/troubles.js";
 import { Trusted } from "./lib/trusted.js";
 import { Waiting } from "./lib/waiting.js";
 import { closedWords, Whom } from "./lib/whom.js";
-import { say } from "./lib/words.js";
+import { say, sayOf } from "./lib/words.js";
 
 const BACK_TO_REST_MS = 6000;
 /** Where a page is that has nothing to say yet, or no more. */
@@ -133,6 +133,7 @@ class RequesterPage {
   #listenToAsking() {
     const asking = this.#asking;
     asking.on("asking", () => this.#page.enter("asking-permission", say("asking_permission"), { quiet: true }));
+    asking.on("sending", () => this.#page.enter("sending", say("connecting_server")));
     asking.on("slow", () => this.#page.speak(say("asking_permission")));
     asking.on("silent", (problem) => this.#page.notice(problem ? say("no_microphone_continue") : null));
     asking.on("asked", (request) => this.#take(request));
@@ -211,6 +212,7 @@ class RequesterPage {
   /** The call belongs to another session of this person: it can be brought here, or left where it is. */
   #elsewhere(request) {
     this.#request = request;
+    this.#asking.mode = request.mode;
     this.#waiting.stop();
     this.#troubles.show(say("elsewhere"), ["move-here"]);
   }
@@ -241,6 +243,7 @@ class RequesterPage {
     const before = this.#request;
     this.#request = request;
     this.#asking.mode = request.mode;
+    if (request.mode === "text") this.#media.close(); // opened for another wish, perhaps
     if (request.state === "ended") {
       this.#outcome(request);
       return;
@@ -328,6 +331,7 @@ class RequesterPage {
   #offerHelp(words, like = null) {
     this.#like = like;
     document.getElementById("help").textContent = say(words);
+    document.getElementById("help-hint").textContent = sayOf(like?.mode ?? "video", "help_hint");
   }
 
   // The call.

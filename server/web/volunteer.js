@@ -164,7 +164,8 @@ class VolunteerPage {
     } catch ({ kind, reason }) {
       this.#page.notice(say(`${kind}_${reason}`), { urgent: true });
     }
-    if (!this.#isBusy()) this.#media.close();
+    const wanted = this.#isBusy() && this.#calls.current?.view.mode !== "text";
+    if (!wanted) this.#media.close();
   }
 
   /** Nothing rings and nobody talks: shows the switch, with words for what was before, or for what is. */
@@ -326,6 +327,7 @@ class VolunteerPage {
     ringOver(call.view); // it may ring in a notification only
     this.#lastCallId = call.id;
     this.#said = "";
+    if (call.view.mode === "text") this.#media.close(); // opened for another wish, perhaps
     this.#view.follow(call);
     for (const camera of [this.#torch, this.#zoom, this.#photo]) camera.follow(call);
     this.#page.stayAwake(true);

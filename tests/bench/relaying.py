@@ -180,7 +180,9 @@ async def _relay(valkey_url: str | None) -> AsyncIterator[str]:
     async def carry(name: str, text: str) -> None:
         assert carrier is not None
         kept = ("XADD", name, "MAXLEN", "~", 512, "*", "m", text)
-        await pipelined_on(carrier, [kept, ("PUBLISH", "relay", f"{name} {text}")])
+        for reply in await pipelined_on(carrier, [kept, ("PUBLISH", "relay", f"{name} {text}")]):
+            if isinstance(reply, Exception):
+                raise reply
 
     async def handle(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()

@@ -214,6 +214,8 @@ class TestInWriting:
             assert await person.page.evaluate("window.eyeline.pc.getTransceivers().length") == 0
             assert await person.page.evaluate("window.opened") == 0
             await person.picture("in-writing")
+        await requester.page.reload()
+        await requester.hears("You are connected, in writing.")
         await requester.write("Which carton is the milk?")
         await volunteer.chat_is(["Other person: Which carton is the milk?"])
         await volunteer.write("The left one")

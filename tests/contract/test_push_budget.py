@@ -72,7 +72,7 @@ async def test_all_nodes_share_it(valkey: Server) -> None:
 
 
 async def test_nodes_at_once_get_no_more_than_there_is(valkey: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    # On a busy machine, eighty at once on new connections take longer than a node would wait before it lets them go.
+    # On a busy machine, eighty at once take longer than a node would wait before it lets them go.
     monkeypatch.setattr("infra.valkey.push_budget.ANSWER_WITHIN_S", 5.0)
     per_minute, size = 6000, 10
     nodes = [ValkeyPushBudget(Library(valkey), per_minute) for _ in range(8)]

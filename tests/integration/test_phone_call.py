@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from infra.phone import calls
 from infra.phone.caller import Timeline, place_call
 from infra.phone.calls import PhoneCall
 from infra.phone.client import PhoneClient
@@ -143,7 +144,9 @@ async def test_a_node_dies_in_the_call(database_url: str, valkey_url: str) -> No
 
 
 @asynccontextmanager
-async def two_phones_in_a_call(one: Node, other: Node) -> AsyncIterator[tuple[PhoneCall, Events, PhoneCall, Events]]:
+async def two_phones_in_a_call(
+    one: Node, other: Node, mode: str = "video"
+) -> AsyncIterator[tuple[PhoneCall, Events, PhoneCall, Events]]:
     """A requester and a volunteer, each on its node, their call running in the background."""
     include_loopback()
     heard, seen = Events(), Events()
@@ -152,7 +155,7 @@ async def two_phones_in_a_call(one: Node, other: Node) -> AsyncIterator[tuple[Ph
         PhoneClient.sign_in(other.url, "Bo", role="volunteer", languages=["en"]) as volunteer,
     ):
         await volunteer.ready()
-        await requester.request_help()
+        await requester.request_help(mode=mode)
         accepted = await volunteer.accept(await volunteer.next_offer())
         asked = (await requester.until(lambda state: state.live_call is not None)).live_call
         assert asked is not None
@@ -166,6 +169,25 @@ async def two_phones_in_a_call(one: Node, other: Node) -> AsyncIterator[tuple[Ph
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+
+
+async def test_in_writing_silence_is_no_trouble(
+    database_url: str, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "SILENT_S", 0.0)
+    async with nodes(database_url, valkey_url, 1) as (node,), two_phones_in_a_call(node, node, "text") as four:
+        asking, heard, helping, seen = four
+        await asking.say("Which one is milk?", "en")
+        assert (await seen.until("chat"))["text"] == "Which one is milk?"
+        await helping.say("The left one", "en")
+        assert (await heard.until("chat"))["text"] == "The left one"
+        for events in (heard, seen):
+            assert (await events.until("state"))["state"] == "connected"
+        await asyncio.sleep(3 * calls.LOOK_EVERY_S)
+        for events in (heard, seen):
+            assert [details["state"] for name, details in events.told if name == "state"] == ["connected"]
+            assert not {"first_audio", "first_video"} & {name for name, _ in events.told}
+        await asking.end()
 
 
 @pytest.mark.parametrize("loser", ["requester", "volunteer"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -46,12 +48,13 @@ async def test_everybody_gets_their_own_replies_though_others_give_up(server: Se
     assert answered.count(None) >= CALLERS // 2
 
 
-async def test_a_cancellation_is_never_swallowed(server: Server) -> None:
+@pytest.mark.parametrize("shared", [True, False], ids=["shared connection", "listener's connection"])
+async def test_a_cancellation_is_never_swallowed(server: Server, shared: bool) -> None:
     dice = random.Random(7)
 
     async def ask_for_ever() -> None:
         while True:
-            await execute(server, "ECHO", "x")
+            await (execute(server, "ECHO", "x") if shared else server.echo("x"))
 
     for _ in range(CALLERS):
         asking = asyncio.create_task(ask_for_ever())
@@ -94,6 +97,24 @@ async def test_a_connection_lost_while_nobody_waits_is_not_used_again(server: Se
         await execute(other, "CLIENT", "KILL", "ID", mine)
         await until(lambda: not server.multiplexer.connected)
     await answers(server)
+
+
+async def test_a_connection_reset_while_replies_are_awaited_is_an_outage() -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> object:
+        while command := await reader.read(1024):
+            if b"PING" in command:
+                linger = struct.pack("ii", 1, 0)  # close with a reset
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                return None
+            writer.write(b"+OK\r\n" * command.count(b"*"))
+        return None
+
+    async with speaking(speak) as url:
+        client = open_valkey(url)
+        waiting = [asyncio.create_task(pipelined_on(client, [("PING",)])) for _ in range(2)]
+        for [reply] in await asyncio.gather(*waiting):
+            assert is_unavailable(reply)
+        await client.aclose()
 
 
 async def test_no_reply_in_time_is_an_outage_for_all_behind_it_too(valkey_url: str) -> None:
@@ -139,6 +160,33 @@ class TestOpening:
         with suppress(asyncio.CancelledError):
             await asking[0]
         assert await asyncio.gather(*asking[2:]) == [b"x", b"x"]
+
+    async def test_a_setting_the_driver_does_not_know_fails_each_time(self) -> None:
+        client = open_valkey("redis://127.0.0.1:1?nonsense=1")
+        async with asyncio.timeout(0.9):
+            for _ in range(2):
+                with pytest.raises(TypeError):
+                    await client.multiplexer.ask([("PING",)])
+        await client.aclose()
+
+    async def test_closed_meanwhile_it_stays_closed(self, server: Server) -> None:
+        asking = asyncio.create_task(pipelined_on(server, [("PING",)]))
+        await asyncio.sleep(0)
+        server.multiplexer.close()
+        [reply] = await asking
+        assert is_unavailable(reply)
+        assert not server.multiplexer.connected
+
+    async def test_too_many_who_wait_for_it_are_told_at_once(self) -> None:
+        async with speaking(lambda _reader, _writer: asyncio.Event().wait()) as url:
+            client = open_valkey(url)
+            waiting = [asyncio.create_task(pipelined_on(client, [("PING",)])) for _ in range(WAITING_MAX)]
+            await asyncio.sleep(0)
+            [refused] = await pipelined_on(client, [("PING",)])
+            assert is_unavailable(refused)
+            assert not any(task.done() for task in waiting)
+            assert all(is_unavailable(reply) for [reply] in await asyncio.gather(*waiting))
+            await client.aclose()
 
     async def test_a_server_that_says_nothing_is_given_up(self) -> None:
         async with speaking(lambda _reader, _writer: asyncio.Event().wait()) as url:

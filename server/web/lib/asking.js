@@ -1,7 +1,7 @@
 /**
  * From the tap to a request the server has: camera and microphone first, then one POST, however often it is sent.
  *
- * Events: `asking` (the browser may be asking the person), `slow` (it truly does), `silent` (no microphone; null: there
+ * Events: `asking` (the browser may be asking the person), `sending` (nothing has to be asked), `slow` (it truly does), `silent` (no microphone; null: there
  * is one), `asked` (request), `no_media` (MediaProblem), `refused` (ApiError or NetworkError).
  */
 import { Emitter } from "./emitter.js";
@@ -47,7 +47,11 @@ export class Asking extends Emitter {
 
   /** Gives whether there is what this request needs. Who writes needs nothing. */
   async openMedia() {
-    if (this.mode === "text") return true;
+    if (this.mode === "text") {
+      this.emit("sending");
+      this.emit("silent", null);
+      return true;
+    }
     this.emit("asking");
     const slow = setTimeout(() => this.emit("slow"), SLOW_MS);
     try {

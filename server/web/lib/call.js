@@ -74,8 +74,9 @@ export class Call extends Emitter {
     return this.#peer?.pc ?? null;
   }
 
-  /** Whether the other side was heard or seen in the last `ms`. */
+  /** Whether the other side was heard or seen in the last `ms`; in writing, whether it can be reached. */
   receivedWithin(ms) {
+    if (this.view.mode === "text") return this.#peer?.connected ?? false;
     return this.#peer?.receivedWithin(ms) ?? false;
   }
 
