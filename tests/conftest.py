@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +17,12 @@ from tests.support.engines import Engines
 # Examples are judged by what they do, not by how busy the machine is.
 settings.register_profile("eyeline", deadline=None, print_blob=True)
 settings.load_profile("eyeline")
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests are no garbage: whoever looks for some need not go through them each time."""
+    gc.collect()
+    gc.freeze()
 
 
 MEMORY = Path("/dev/shm")
