@@ -183,7 +183,7 @@ async def test_in_writing_silence_is_no_trouble(
         assert (await heard.until("chat"))["text"] == "The left one"
         for events in (heard, seen):
             assert (await events.until("state"))["state"] == "connected"
-        await asyncio.sleep(3 * calls.LOOK_EVERY_S)
+        await asyncio.sleep(3 * calls.LOOK_EVERY_S)  # what must not happen has no event
         for events in (heard, seen):
             assert [details["state"] for name, details in events.told if name == "state"] == ["connected"]
             assert not {"first_audio", "first_video"} & {name for name, _ in events.told}

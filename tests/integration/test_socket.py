@@ -17,6 +17,7 @@ from server.auth import Forged, Suspended, Unauthorized
 from server.socket.conversation import FrameError
 from server.socket.hub import SESSION_ENDED, SESSION_SILENT
 from signaling.ports import CarrierUnavailable
+from tests.support import outside
 from tests.support.engines import Engines, freeze, thaw
 from tests.support.socket_nodes import (
     SOON_S,
@@ -433,9 +434,11 @@ class TestAcknowledging:
         await sockets.send(client.who, *(chat(number) for number in range(5)))
         await client.hear_numbers(5)
         await client.say("ack", ack=3)
-        async with asyncio.timeout(SOON_S):
-            while len(await node.mailboxes.read(client.who.session_id, 0)) != 2:  # noqa: ASYNC110 - nobody tells
-                await asyncio.sleep(0.01)
+
+        async def trimmed() -> bool:
+            return len(await node.mailboxes.read(client.who.session_id, 0)) == 2
+
+        await outside.until(trimmed)
 
 
 class TestResuming:

@@ -1,8 +1,9 @@
 /**
  * From the tap to a request the server has: camera and microphone first, then one POST, however often it is sent.
  *
- * Events: `asking` (the browser may be asking the person), `sending` (nothing has to be asked), `slow` (it truly does), `silent` (no microphone; null: there
- * is one), `asked` (request), `no_media` (MediaProblem), `refused` (ApiError or NetworkError).
+ * Events: `asking` (the browser may be asking the person), `slow` (it truly does), `sending` (nothing has to be asked),
+ * `silent` (no microphone; null: there is one), `asked` (request), `no_media` (MediaProblem), `refused` (ApiError or
+ * NetworkError).
  */
 import { Emitter } from "./emitter.js";
 import { uuid7 } from "./ids.js";
