@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from uuid import UUID
 
-from infra.valkey.batches import Batches
 from infra.valkey.cluster import Valkey, execute
 from infra.valkey.keys import Session
 from infra.valkey.library import Library
-from infra.valkey.outages import unavailable_as
+from infra.valkey.outages import UnavailableAs
 from signaling.ports import CarrierUnavailable
 
 KEEP_MS = 600_000
@@ -24,25 +23,25 @@ class ValkeyAnswers:
 
     def __init__(self, client: Valkey, library: Library, *, keep_ms: int = KEEP_MS, doing_ms: int = DOING_MS) -> None:
         self._client = client
-        self._begins = Batches(library, "answer_begin")
-        self._finishes = Batches(library, "answer_finish")
+        self._library = library
         self._keep_ms = keep_ms
         self._doing_ms = doing_ms
 
     async def begin(self, session_id: UUID, message_id: str) -> bytes | None:
         """Waits while another connection of the session is doing the message, at most until it is taken for dead."""
         key = Session(session_id).answer(message_id)
-        with unavailable_as(CarrierUnavailable):
+        with UnavailableAs(CarrierUnavailable):
             while True:
-                known: bytes | None = await self._begins.call((key,), (self._doing_ms,))
+                known: bytes | None = await self._library.call("answer_begin", (key,), (self._doing_ms,))
                 if known != b"":
                     return known
                 await asyncio.sleep(POLL_S)
 
     async def finish(self, session_id: UUID, message_id: str, answer: bytes) -> None:
-        with unavailable_as(CarrierUnavailable):
-            await self._finishes.call((Session(session_id).answer(message_id),), (answer, self._keep_ms))
+        with UnavailableAs(CarrierUnavailable):
+            key = Session(session_id).answer(message_id)
+            await self._library.call("answer_finish", (key,), (answer, self._keep_ms))
 
     async def forget(self, session_id: UUID, message_id: str) -> None:
-        with unavailable_as(CarrierUnavailable):
+        with UnavailableAs(CarrierUnavailable):
             await execute(self._client, "DEL", Session(session_id).answer(message_id))

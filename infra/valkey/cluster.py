@@ -201,7 +201,7 @@ def connect(url: str) -> Valkey:
 
 
 async def execute(client: Valkey, *command: Argument) -> Any:
-    """The command's reply, as the server gives it. Raises the driver's errors; see `outages.unavailable_as`."""
+    """The command's reply, as the server gives it. Raises the driver's errors; see `outages.UnavailableAs`."""
     [reply] = await pipelined(client, [command])
     if isinstance(reply, Exception):
         raise reply

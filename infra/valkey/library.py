@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from redis.exceptions import ResponseError
 
 from infra.valkey.cluster import Valkey, on_primaries, pipelined
-from infra.valkey.multiplexer import Argument
+from infra.valkey.multiplexer import Argument, Command
 from infra.valkey.outages import is_unavailable
 
 Call = tuple[Sequence[bytes | str], Sequence[Argument]]
@@ -34,9 +34,11 @@ class Library:
     async def call(self, name: str, keys: Sequence[bytes | str], args: Sequence[Argument] = ()) -> Any:
         """FCALL `name` (the file's name without `.lua`). Replies are as RESP2 gives them: int, bytes, None or lists.
 
-        Raises the driver's errors; see `connection.unavailable_as`.
+        Raises the driver's errors; see `connection.UnavailableAs`.
         """
-        [reply] = await self.call_many(name, [(keys, args)])
+        [reply] = await self.call_each(name, [(keys, args)])
+        if isinstance(reply, Exception):
+            raise reply
         return reply
 
     async def call_many(self, name: str, calls: Sequence[Call]) -> list[Any]:
@@ -52,20 +54,19 @@ class Library:
 
     async def call_each(self, name: str, calls: Sequence[Call]) -> list[Any]:
         """As `call_many`, with the error itself in the place of each reply that failed."""
-        replies = await self._pipeline(name, calls)
+        commands = [self._command(name, keys, args) for keys, args in calls]
+        replies = await pipelined(self._client, commands)
         lacking = [place for place, reply in enumerate(replies) if _lacks_functions(reply)]
         if lacking:
             await self.load()
             # Only these: on other servers of a cluster the calls were done.
-            again = await self._pipeline(name, [calls[place] for place in lacking])
+            again = await pipelined(self._client, [commands[place] for place in lacking])
             for place, reply in zip(lacking, again, strict=True):
                 replies[place] = reply
         return replies
 
-    async def _pipeline(self, name: str, calls: Sequence[Call]) -> list[Any]:
-        function = self._code.functions[name]
-        commands = [("FCALL", function, len(keys), *keys, *args) for keys, args in calls]
-        return await pipelined(self._client, commands)
+    def _command(self, name: str, keys: Sequence[bytes | str], args: Sequence[Argument]) -> Command:
+        return "FCALL", self._code.functions[name], len(keys), *keys, *args
 
     async def load(self) -> None:
         """Load the library wherever it is not yet. Other versions' libraries stay as they are."""

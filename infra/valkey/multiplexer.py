@@ -37,9 +37,9 @@ class _Asked:
 class Multiplexer(asyncio.Protocol):
     """Opens a connection when one is needed, and again after it was lost. Nothing is retried.
 
-    What several callers ask in one turn of the loop is written at once (by uvloop), and their replies are read at once:
-    most of what a command costs is what a write, a read and a timer cost. The driver opens the connection and signs in;
-    then its streams are left out.
+    What several callers ask in one turn of the loop is written at once, and their replies are read at once: most of
+    what a command costs is what a write, a read and a timer cost. The driver opens the connection and signs in; then
+    its streams are left out.
     """
 
     def __init__(self, make: Callable[[], AbstractConnection], *, connect_s: float, answer_s: float) -> None:
@@ -57,6 +57,7 @@ class Multiplexer(asyncio.Protocol):
         """How often it was closed: what was being opened then is nobody's any more."""
         self._replies = hiredis.Reader()
         self._waiting: deque[_Asked] = deque()
+        self._unwritten: list[bytes] = []
         self._watch: asyncio.TimerHandle | None = None
 
     async def ask(self, commands: Sequence[Command]) -> list[Any]:
@@ -77,13 +78,10 @@ class Multiplexer(asyncio.Protocol):
                 self._opening_for -= 1
         loop = asyncio.get_running_loop()
         asked = _Asked(len(packed), loop.time() + self._answer_s, loop.create_future())
-        assert self._transport is not None
-        try:
-            self._transport.writelines(packed)
-        except RuntimeError as error:  # uvloop's word for a closed transport
-            self._lose(lost := DriverConnectionError("closed"))
-            raise lost from error
         self._waiting.append(asked)
+        if not self._unwritten:
+            loop.call_soon(self._write)
+        self._unwritten += packed
         if self._watch is None:
             self._watch = loop.call_at(asked.due_at, self._look_at_the_clock)
         return await asked.told
@@ -133,6 +131,15 @@ class Multiplexer(asyncio.Protocol):
         self._replies = hiredis.Reader(protocolError=InvalidResponse, replyError=parser.parse_error)
         self._transport.set_protocol(self)
 
+    def _write(self) -> None:
+        """At the end of a turn: uvloop would make a system call of each caller's commands."""
+        unwritten, self._unwritten = self._unwritten, []
+        if self._transport is not None and unwritten:
+            try:
+                self._transport.writelines(unwritten)
+            except RuntimeError:  # uvloop's word for a closed transport
+                self._lose(DriverConnectionError("closed"))
+
     # -- receiving
 
     def data_received(self, data: bytes) -> None:
@@ -172,6 +179,7 @@ class Multiplexer(asyncio.Protocol):
         """Whoever waits is told; what else this connection would have said is nobody's."""
         transport, self._transport = self._transport, None
         waiting, self._waiting = self._waiting, deque()
+        self._unwritten = []
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None

@@ -9,7 +9,7 @@ import msgspec
 from infra.valkey.cluster import Valkey, execute
 from infra.valkey.keys import negotiation_key
 from infra.valkey.library import Library
-from infra.valkey.outages import unavailable_as
+from infra.valkey.outages import UnavailableAs
 from signaling.negotiation import Negotiation
 from signaling.ports import CarrierUnavailable
 
@@ -25,7 +25,7 @@ class ValkeyNegotiations:
         self._library = library
 
     async def load(self, call_id: UUID, attempt: int) -> tuple[Negotiation, int]:
-        with unavailable_as(CarrierUnavailable):
+        with UnavailableAs(CarrierUnavailable):
             revision, state = await execute(
                 self._client, "HMGET", negotiation_key(call_id, attempt), "revision", "state"
             )
@@ -35,5 +35,5 @@ class ValkeyNegotiations:
 
     async def store(self, call_id: UUID, attempt: int, state: Negotiation, revision: int) -> bool:
         args = (revision, msgspec.json.encode(state), KEEP_MS)
-        with unavailable_as(CarrierUnavailable):
+        with UnavailableAs(CarrierUnavailable):
             return bool(await self._library.call("negotiation_store", [negotiation_key(call_id, attempt)], args))

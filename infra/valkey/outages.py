@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import TracebackType
 
 from redis.exceptions import ConnectionError as DriverConnectionError
@@ -24,18 +22,25 @@ def is_unavailable(error: BaseException) -> bool:
     return isinstance(error, DriverConnectionError | DriverTimeoutError | OSError)
 
 
-@contextmanager
-def unavailable_as(unavailable: type[Exception]) -> Iterator[None]:
+class UnavailableAs:
     """Raise `unavailable` for every error inside that means Valkey cannot answer now; our own mistakes pass through.
 
-    The message is the kind of error only: a server's text may quote keys.
+    The message is the kind of error only: a server's text may quote keys. A class, as below.
     """
-    try:
-        yield
-    except Exception as error:
-        if not _to_be_told_as(unavailable, error):
-            raise
-        raise unavailable(type(error).__name__) from error
+
+    __slots__ = ("_unavailable",)
+
+    def __init__(self, unavailable: type[Exception]) -> None:
+        self._unavailable = unavailable
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and _to_be_told_as(self._unavailable, error):
+            raise self._unavailable(type(error).__name__) from error
 
 
 def _to_be_told_as(unavailable: type[Exception], error: BaseException | None) -> bool:

@@ -81,7 +81,7 @@ class Connection:
         self._call_live = False
         self._call_over_at: float | None = None
         self.caller = caller
-        self.outgoing = Outgoing(socket, rules)
+        self.outgoing = Outgoing(socket, transport, rules)
         self.order = asyncio.Lock()
         self.heard_at = now
         self.taken_over = False

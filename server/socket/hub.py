@@ -171,7 +171,7 @@ class Hub:
 
     def _send(self, connection: Connection, seq: int, message: bytes) -> None:
         type = connection.push_numbered(seq, message)
-        metrics.frames_out.labels(type).inc()
+        metrics.frames_out(type).inc()
         self._conversation.passing(connection.session_id, type)
 
     async def _catch_up(self, connection: Connection) -> None:

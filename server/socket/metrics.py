@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from prometheus_client import Counter, Gauge
 
 connections = Gauge("eyeline_socket_connections", "Sockets attached to a session now")
-frames_in = Counter("eyeline_socket_frames_in_total", "Client frames understood, by type", ["type"])
-frames_out = Counter("eyeline_socket_frames_out_total", "Numbered messages sent, by type", ["type"])
+frames_in = cache(Counter("eyeline_socket_frames_in_total", "Client frames understood, by type", ["type"]).labels)
+frames_out = cache(Counter("eyeline_socket_frames_out_total", "Numbered messages sent, by type", ["type"]).labels)
+"""Of one type; looked up for every frame, so kept."""
 errors_out = Counter("eyeline_socket_errors_total", "Client frames refused, by code", ["code"])
 closes = Counter("eyeline_socket_closes_total", "Sockets closed by the server, by code", ["code"])
 welcomes = Counter(

@@ -1,4 +1,4 @@
-"""What waits to be written to one socket: a bounded queue, and at most one task that writes it."""
+"""What waits to be written to one socket: a bounded queue, written together at the end of each turn of the loop."""
 
 from __future__ import annotations
 
@@ -12,19 +12,33 @@ from server.socket.rules import SocketRules
 
 PING = b""
 """Stands in the queue for a WebSocket ping; no frame is empty."""
+AT_ONCE_BYTES = 64 * 1024
+"""No more is written without asking how the reader keeps up."""
+
+_LENGTH_16, _LENGTH_64 = 126, 127
+"""RFC 6455, section 5.2: the length follows in two bytes, or in eight."""
 
 
 class Outgoing:
-    """Frames in order. The writing task exists only while something waits, so an idle socket costs none."""
+    """Frames in order. What was put in one turn of the loop is one write, for as long as the reader takes everything.
 
-    __slots__ = ("_bytes", "_frames", "_moved", "_rules", "_socket", "_waiting", "_writer")
+    A reader that lags behind gets one frame after the other, from a task that waits for it and exists no longer than
+    that, so an idle socket costs none.
+    """
 
-    def __init__(self, socket: web.WebSocketResponse[Literal[False]], rules: SocketRules) -> None:
+    __slots__ = ("_bytes", "_due", "_frames", "_moved", "_rules", "_socket", "_transport", "_waiting", "_writer")
+
+    def __init__(
+        self, socket: web.WebSocketResponse[Literal[False]], transport: asyncio.Transport | None, rules: SocketRules
+    ) -> None:
+        """`transport`: the socket's, None when it was lost already."""
         self._socket = socket
+        self._transport = transport
         self._rules = rules
         self._waiting: list[bytes] = []
         self._frames = 0
         self._bytes = 0
+        self._due: asyncio.Handle | None = None
         self._writer: asyncio.Task[None] | None = None
         self._moved: asyncio.Event | None = None
 
@@ -35,8 +49,8 @@ class Outgoing:
         self._waiting.append(frame)
         self._frames += 1
         self._bytes += len(frame)
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write())
+        if self._due is None and self._writer is None:
+            self._due = asyncio.get_running_loop().call_soon(self._write)
         return True
 
     async def room(self) -> None:
@@ -50,25 +64,43 @@ class Outgoing:
 
     async def flush(self) -> None:
         """Wait until everything is handed to the transport, or cannot be."""
+        if self._due is not None:
+            self._due.cancel()
+            self._write()
         if self._writer is not None:
             await asyncio.wait([self._writer])
 
     async def stop(self) -> None:
         """Write no more and forget what waits."""
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        self._forget()
         if self._writer is not None:
             self._writer.cancel()
             await asyncio.wait([self._writer])
 
-    async def _write(self) -> None:
+    def _write(self) -> None:
+        """All that waits, at once; of a lost connection the reading side hears too, and ends it."""
+        self._due = None
+        transport = self._transport
+        if transport is None or transport.is_closing() or self._socket.closed:
+            self._forget()
+        elif transport.get_write_buffer_size() or self._bytes > AT_ONCE_BYTES:
+            self._writer = asyncio.create_task(self._write_slowly())
+        else:
+            together = b"".join(map(_framed, self._waiting))
+            self._forget()
+            transport.write(together)
+
+    async def _write_slowly(self) -> None:
         try:
-            # Of a lost connection the reading side hears too, and ends it.
             with suppress(ConnectionError):
                 while self._waiting:
                     await self._write_batch()
         finally:
-            self._waiting, self._frames, self._bytes, self._writer = [], 0, 0, None
-            if self._moved is not None:
-                self._moved.set()
+            self._writer = None
+            self._forget()
 
     async def _write_batch(self) -> None:
         batch, self._waiting = self._waiting, []
@@ -78,3 +110,18 @@ class Outgoing:
             self._bytes -= len(frame)
             if self._moved is not None:
                 self._moved.set()
+
+    def _forget(self) -> None:
+        self._waiting, self._frames, self._bytes = [], 0, 0
+        if self._moved is not None:
+            self._moved.set()
+
+
+def _framed(frame: bytes) -> bytes:
+    """A whole WebSocket message of a server: final, not masked (RFC 6455, section 5.2)."""
+    first, length = 0x80 | (WSMsgType.TEXT if frame else WSMsgType.PING), len(frame)
+    if length < _LENGTH_16:
+        return b"%c%c%b" % (first, length, frame)
+    if length < 1 << 16:
+        return b"%c%c%b%b" % (first, _LENGTH_16, length.to_bytes(2, "big"), frame)
+    return b"%c%c%b%b" % (first, _LENGTH_64, length.to_bytes(8, "big"), frame)

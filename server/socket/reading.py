@@ -104,7 +104,7 @@ class Reader:
             details = {"field": error.field}
             self._refuse(FrameError("bad_message", error.problem, details=details), error.message_id)
             return
-        metrics.frames_in.labels(type_of(frame)).inc()
+        metrics.frames_in(type_of(frame)).inc()
         await self._acknowledge(frame.ack)
         if pace is Pace.TOO_FAST:
             self._refuse(FrameError("too_fast", "too many frames, wait a little", retryable=True), frame.id)

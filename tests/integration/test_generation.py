@@ -16,7 +16,7 @@ from infra.valkey.generation import Generation, IndexState, Rebuild
 from infra.valkey.index import ValkeyIndex
 from infra.valkey.keys import Shard, Shards
 from infra.valkey.library import Library, LibraryCode
-from infra.valkey.outages import unavailable_as
+from infra.valkey.outages import UnavailableAs
 from matching.model import Listing, Tier
 from matching.ports import IndexUnavailable
 from tests.support.engines import Engines, freeze, kill
@@ -275,9 +275,9 @@ class TestTheLibrary:
 
     async def test_a_mistake_of_ours_is_not_called_unavailable(self, client: Server) -> None:
         library = Library(client, LibraryCode({"wrong": "return redis.call('NONSENSE')"}))
-        with pytest.raises(ResponseError), unavailable_as(IndexUnavailable):
+        with pytest.raises(ResponseError), UnavailableAs(IndexUnavailable):
             await library.call("wrong", ["k"])
-        with pytest.raises(ResponseError), unavailable_as(IndexUnavailable):
+        with pytest.raises(ResponseError), UnavailableAs(IndexUnavailable):
             await library.call_many("wrong", [(["k"], [])])
 
     async def test_a_server_nobody_listens_at_is_unavailable(self) -> None:

@@ -16,7 +16,7 @@ from infra.valkey.cluster import Cluster, connect, execute, pipelined
 from infra.valkey.library import Library, LibraryCode
 from infra.valkey.limits import ValkeyLimits
 from infra.valkey.negotiations import ValkeyNegotiations
-from infra.valkey.outages import is_unavailable, unavailable_as
+from infra.valkey.outages import UnavailableAs, is_unavailable
 from infra.valkey.push_budget import ValkeyPushBudget
 from matching.ports import IndexUnavailable
 from signaling.negotiation import Negotiation
@@ -106,7 +106,7 @@ class TestWhatIsAway:
     async def test_a_cluster_nobody_answers_for_is_unavailable(self) -> None:
         client = connect("redis+cluster://127.0.0.1:1,127.0.0.1:2")
         library = Library(client)
-        with pytest.raises(IndexUnavailable), unavailable_as(IndexUnavailable):
+        with pytest.raises(IndexUnavailable), UnavailableAs(IndexUnavailable):
             await library.call("limit_take", ["k"], [1, 1])
         [reply] = await pipelined(client, [("GET", "k")])
         assert is_unavailable(reply)

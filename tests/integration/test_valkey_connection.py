@@ -66,6 +66,23 @@ async def test_a_cancellation_is_never_swallowed(server: Server, shared: bool) -
     await answers(server)
 
 
+async def test_what_is_asked_in_one_turn_is_written_at_once() -> None:
+    heard = list[int]()
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> object:
+        while command := await reader.read(1 << 16):
+            heard.append(command.count(b"PING"))
+            writer.write(b"+OK\r\n" * command.count(b"*"))
+        return None
+
+    async with speaking(speak) as url:
+        client = open_valkey(url)
+        await execute(client, "PING")
+        await asyncio.gather(*(pipelined_on(client, [("PING",), ("PING",)]) for _ in range(20)))
+        assert heard[-2:] == [1, 40]
+        await client.aclose()
+
+
 async def test_an_error_is_in_the_place_of_its_reply(server: Server) -> None:
     first, bad, last = await pipelined_on(server, [("ECHO", "a"), ("HGET", "a"), ("ECHO", "b")])
     assert (first, last) == (b"a", b"b")
