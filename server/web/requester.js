@@ -243,7 +243,7 @@ class RequesterPage {
     const before = this.#request;
     this.#request = request;
     this.#asking.mode = request.mode;
-    if (request.mode === "text") this.#media.close(); // opened for another wish, perhaps
+    this.#media.keepFor(request.mode);
     if (request.state === "ended") {
       this.#outcome(request);
       return;
@@ -259,8 +259,10 @@ class RequesterPage {
     const call = this.#calls.current;
     if (!this.#isOpen() || this.#socket.state === "stopped") return;
     this.#page.stayAwake(true);
-    if (this.#request.state === "waiting" && !call) this.#showWaiting();
-    else if (["connected", "reconnecting"].includes(call?.view.state)) this.#showCall(call);
+    const { state } = call?.view ?? this.#request;
+    const isHere = this.#page.state === "in-call"; // or it was on another device until now, or before a reload
+    if (state === "waiting") this.#showWaiting();
+    else if (state === "connected" || (state === "reconnecting" && isHere)) this.#showCall(call);
     else this.#showConnecting(call);
   }
 
@@ -273,7 +275,8 @@ class RequesterPage {
   #showConnecting(call) {
     this.#waiting.stop();
     const was = this.#page.state;
-    if (this.#sayOnce("connecting", call ? `${call.id}.connecting` : this.#request.call_id) && was === "waiting") {
+    const words = say(call?.view.state === "reconnecting" ? "connecting_server" : "someone_answered");
+    if (this.#sayOnce("connecting", call ? `${call.id}.connecting` : this.#request.call_id, words) && was === "waiting") {
       this.#page.sounds.play("connected");
     }
   }
@@ -296,7 +299,7 @@ class RequesterPage {
     return say(this.#asking.mode === "video" && this.#media.outgoing("video") ? "connected_requester" : "connected_voice");
   }
 
-  #sayOnce(state, about, words = say("someone_answered")) {
+  #sayOnce(state, about, words) {
     if (this.#said === about && this.#page.state === state) return false;
     this.#said = about;
     this.#page.enter(state, words);

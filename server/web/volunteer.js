@@ -327,7 +327,7 @@ class VolunteerPage {
     ringOver(call.view); // it may ring in a notification only
     this.#lastCallId = call.id;
     this.#said = "";
-    if (call.view.mode === "text") this.#media.close(); // opened for another wish, perhaps
+    this.#media.keepFor(call.view.mode);
     this.#view.follow(call);
     for (const camera of [this.#torch, this.#zoom, this.#photo]) camera.follow(call);
     this.#page.stayAwake(true);
@@ -337,8 +337,9 @@ class VolunteerPage {
   #showCall() {
     const call = this.#calls.current;
     if (!call || isPractice(call.view) || this.#socket.state === "stopped") return;
-    const { state } = call.view;
     const first = this.#page.state !== "in-call";
+    const moved = first && call.view.state === "reconnecting"; // from another device, or from before a reload
+    const state = moved ? "connecting" : call.view.state;
     if (this.#said === state) return;
     this.#said = state;
     if (state === "connecting") this.#page.enter("connecting", say("answering"));

@@ -183,6 +183,8 @@ class TestPagesThatGo:
         await tablet.shows("You are in a call on another of your devices.")
         await tablet.press("move-here")
         await in_call(tablet, volunteer)
+        await tablet.hears("You are connected. The volunteer sees your camera. Say what you need.")
+        assert "The connection is interrupted. Repairing it. Please wait." not in await tablet.heard()
         await phone.is_in("problem")
         await phone.shows("The call moved to another of your devices.")
         await media_run(tablet, volunteer)

@@ -24,6 +24,17 @@ REQUEST = "01900000-0000-7000-8000-0000000000b1"
 CALL = "01900000-0000-7000-8000-0000000000c1"
 ACCEPT = ("POST", f"/v1/requests/{REQUEST}/accept")
 
+# All tracks this page ever opened.
+KEEP_OPENED = """() => {
+  window.opened = [];
+  const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  navigator.mediaDevices.getUserMedia = async (wish) => {
+    const stream = await open(wish);
+    window.opened.push(...stream.getTracks());
+    return stream;
+  };
+}"""
+
 
 def request(state: str = "waiting", **changes: Any) -> Json:
     return {
@@ -214,6 +225,21 @@ class TestRequester:
         keys = [asked.headers["Idempotency-Key"] for asked in scripted.asked("POST", "/v1/requests")]
         assert len(keys) == 3
         assert len(set(keys)) == 1
+
+    @pytest.mark.parametrize(
+        ("mode", "kept"), [("video", {"audio": True, "video": True}), ("voice", {"audio": True}), ("text", {})]
+    )
+    async def test_nothing_stays_open_that_the_request_found_has_no_use_for(
+        self, requester: tuple[Page, ScriptedSocket], scripted: ScriptedServer, mode: str, kept: dict[str, bool]
+    ) -> None:
+        """A tap for help by picture finds the request that this person made elsewhere."""
+        page, _ = requester
+        await page.evaluate(KEEP_OPENED)
+        scripted.answers["POST", "/v1/requests"] = (409, refusal("request_open", request=request(mode=mode)))
+        await page.click("#help")
+        await is_in(page, "waiting")
+        live = "Object.fromEntries(window.opened.filter((t) => t.readyState === 'live').map((t) => [t.kind, true]))"
+        assert await page.evaluate(live) == kept
 
     @pytest.mark.parametrize(
         ("outcome", "state", "words", "label"),

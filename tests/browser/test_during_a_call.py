@@ -223,3 +223,25 @@ class TestInWriting:
         await requester.press("end")
         await requester.is_in("ended")
         assert await place.outcomes() == ["completed"]
+
+    async def test_it_moves_to_another_device_and_can_be_written_on_there(
+        self, place: Installation, people: Street
+    ) -> None:
+        node = await place.node()
+        phone = await people.requester(node.url)
+        volunteer = await people.volunteer(node.url)
+        await phone.press("in-writing")
+        await volunteer.is_in("ringing")
+        await volunteer.press("answer")
+        await phone.hears("You are connected, in writing.")
+        tablet = await people.arriving_requester(node.url)
+        await tablet.page.evaluate(COUNT_OPENED)
+        await tablet.shows("You are in a call on another of your devices.")
+        await tablet.press("move-here")
+        await tablet.hears("You are connected, in writing.")
+        await phone.shows("The call moved to another of your devices.")
+        await tablet.write("Which carton is the milk?")
+        await volunteer.chat_is(["Other person: Which carton is the milk?"])
+        await volunteer.write("The left one")
+        await tablet.hears("Other person: The left one")
+        assert await tablet.page.evaluate("window.opened") == 0

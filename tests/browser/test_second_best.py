@@ -58,7 +58,9 @@ async def legible(page: Page) -> None:
 
 
 class TestTooLate:
-    @pytest.mark.parametrize(("mode", "how"), [("video", ""), ("voice", ", by voice only")])
+    @pytest.mark.parametrize(
+        ("mode", "how"), [("video", ""), ("voice", ", by voice only"), ("text", ", in writing only")]
+    )
     async def test_another_person_is_waiting(self, page: Page, scripted: ScriptedServer, mode: str, how: str) -> None:
         socket = await rung(page, scripted)
         other = offer(request_id=OTHER, language="fo", mode=mode)

@@ -240,6 +240,16 @@ class TestAnswering:
         assert 0 < offer["expires_in_ms"] <= 30_000
         assert set(reply) >= {"now", "offers"}
 
+    @pytest.mark.parametrize("mode", ["video", "voice", "text"])
+    async def test_how_they_want_to_be_helped_is_told_from_the_tap_to_the_call(self, scene: Scene, mode: str) -> None:
+        helper, asker = await scene.volunteer(), await scene.requester()
+        request = await asker.request_help(mode=mode)
+        offer = await helper.next_offer()
+        call = await helper.accept(offer)
+        told = (await asker.until(lambda state: state.live_call is not None)).live_call
+        assert told is not None
+        assert [view["mode"] for view in (request, offer, call, told)] == [mode] * 4
+
 
 class TestTheCall:
     async def stranger(self, scene: Scene) -> Phone:

@@ -43,6 +43,12 @@ async function open(kind, constraints) {
   }
 }
 
+function letGo(track) {
+  if (!track) return;
+  track.onended = null;
+  track.stop();
+}
+
 export class LocalMedia extends Emitter {
   audio = null;
   video = null;
@@ -156,14 +162,23 @@ export class LocalMedia extends Emitter {
     return max > min ? { min, max, unit: min > 0 ? min : 1 } : null;
   }
 
+  /** Lets go what a request of this mode has no use for: it was opened for another wish, perhaps. */
+  keepFor(mode) {
+    if (mode === "text") this.close();
+    else if (mode === "voice" && this.video) this.#closeCamera();
+  }
+
+  #closeCamera() {
+    letGo(this.video);
+    this.video = null;
+    this.stream = new MediaStream([this.audio].filter(Boolean));
+    this.emit("change");
+  }
+
   close() {
     this.#closed += 1;
     this.#opening = null;
-    for (const track of [this.audio, this.video]) {
-      if (!track) continue;
-      track.onended = null;
-      track.stop();
-    }
+    for (const track of [this.audio, this.video]) letGo(track);
     this.audio = this.video = this.stream = null;
     this.#muted = false;
     this.pauses.byUser = false;
