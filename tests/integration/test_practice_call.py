@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -77,6 +77,26 @@ async def test_one_after_another_hears_what_works_and_is_rung_by_nobody(node: No
             assert bo.state.offers == {}
             await bo.end_call(mine)
         assert (await bo.next_offer())["request_id"] == request["id"]
+
+
+async def test_three_at_once_and_the_fourth_when_one_is_done(database_url: str, valkey_url: str) -> None:
+    """As many phones as a node has without a setting."""
+    async with AsyncExitStack() as stack:
+        node = await stack.enter_async_context(await Node.start(database_url, valkey_url))
+        roles = {"Ada": "requester", "Bo": "volunteer", "Cleo": "volunteer", "Dan": "requester"}
+        phones = [await stack.enter_async_context(person(node, name, role)) for name, role in roles.items()]
+        *three, dan = phones
+        calls = [await practise(phone) for phone in three]
+        assert await dan.practise() == 1
+        for phone, call in zip(three, calls, strict=True):
+            await stack.enter_async_context(in_call(phone, call, Media(Tone())))
+        for phone in three:
+            assert (await phone.next("verdict", timeout=45))["data"]["microphone"] == "ok"
+        assert dan.state.live_call is None
+        await three[1].end_call(calls[1])
+        his = (await dan.until(lambda state: state.live_call is not None)).live_call
+        assert his is not None
+        assert (his["kind"], his["state"]) == ("practice", "connecting")
 
 
 async def test_who_practised_with_a_node_that_died_is_free_again(
