@@ -115,6 +115,8 @@ class RequestLimits:
     """A requester unseen for so long gets nobody new."""
     unseen_failed: timedelta = timedelta(seconds=90)
     """A requester unseen for so long while waiting has gone."""
+    unseen_slack: timedelta = timedelta(seconds=15)
+    """So long after sightings could not be written nobody is taken for gone: who is there has had time to be seen."""
     look_waiting: timedelta = timedelta(seconds=1)
     look_in_call: timedelta = timedelta(seconds=3)
     cooldown: Cooldown = field(default_factory=Cooldown)
@@ -157,6 +159,8 @@ class Case:
     requester_suspended: bool = False
     local_hour: int | None = None
     """On the requester's wall, 0 to 23."""
+    watched_since: datetime | None = None
+    """Since when sightings could be written without a break; None: always."""
 
     @property
     def open_offers(self) -> tuple[Offer, ...]:
@@ -202,6 +206,12 @@ def _withdraw_all(case: Case, reason: WithdrawReason) -> tuple[Offer, ...]:
     return tuple(_ending(offer, OfferOutcome.WITHDRAWN, reason) for offer in case.open_offers)
 
 
+def _has_gone(case: Case, now: datetime, limits: RequestLimits) -> bool:
+    since = case.watched_since
+    watched = since is None or now - since >= limits.unseen_slack
+    return watched and now - case.requester_seen_at >= limits.unseen_failed
+
+
 def look(case: Case, now: datetime, limits: RequestLimits) -> Change:
     """What is due for a waiting request: a requester suspended or gone, the deadline, offers that ran out."""
     request = case.request
@@ -210,7 +220,7 @@ def look(case: Case, now: datetime, limits: RequestLimits) -> Change:
     if case.requester_suspended:
         ended = step(request, Event.FAILED, now, limits)
         return Change(ended, _withdraw_all(case, WithdrawReason.REQUEST_ENDED))
-    if now - case.requester_seen_at >= limits.unseen_failed:
+    if _has_gone(case, now, limits):
         ended = step(request, Event.REQUESTER_GONE, now, limits)
         return Change(ended, _withdraw_all(case, WithdrawReason.REQUEST_ENDED))
     if now >= request.deadline:

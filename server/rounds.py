@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from typing import Any, Protocol
@@ -23,7 +22,6 @@ WOKEN_SERVED = 8
 """So many of the people a sweep woke are at once matched with what waits for them; the next looks find the others."""
 SIGHTINGS_EVERY_S = 2.0
 SILENT_EVERY_S = 3.0
-STEADY_S = 20.0
 RELIST_EVERY_S = 3.0
 RELIST_PEOPLE = 100
 CALLBACKS_EVERY_S = 5.0
@@ -37,7 +35,8 @@ class Presence(Protocol):
     async def flush(self) -> list[tuple[UUID, bool]]:
         """Sessions seen although they have ended, and whether their person is suspended."""
 
-    async def forget_silent(self) -> list[tuple[UUID, UUID]]: ...
+    async def forget_silent(self) -> list[tuple[UUID, UUID]]:
+        """Nobody while sightings could not be written, nor right after."""
 
     async def keep_partitions(self) -> None: ...
 
@@ -61,8 +60,6 @@ class Rounds:
         relistings: Relistings,
         close_silent: Callable[[UUID], object],
         close_ended: Callable[[UUID, bool], object],
-        *,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Both have the socket of a session closed, should any node hold one, and must not wait.
 
@@ -73,8 +70,6 @@ class Rounds:
         self._relistings = relistings
         self._close_silent = close_silent
         self._close_ended = close_ended
-        self._clock = clock
-        self._written_at = self._steady_since = clock()
 
     def loops(self, measure_clock: Callable[[], Awaitable[object]]) -> list[Loop]:
         """The loops that always run, each until cancelled."""
@@ -134,26 +129,19 @@ class Rounds:
             self._desk.look_soon(request_id)
 
     async def write_sightings(self) -> None:
-        """Write down who was seen, and notice when that could not be done for a while.
+        """Write down who was seen.
 
         A socket whose session has ended is closed, should the word of that have been lost.
         """
         for session_id, suspended in await self._presence.flush():
             self._close_ended(session_id, suspended)
-        now = self._clock()
-        if now - self._written_at > 2 * SIGHTINGS_EVERY_S:
-            self._steady_since = now
-        self._written_at = now
 
     async def forget_silent(self) -> None:
         """People whose node died are not hot any more.
 
-        Not judged while Postgres (or this node) stands still, nor right after: then everybody looks silent. A socket
-        that is open all the same, on a node that only stood still for a while, is closed: its app says ready anew.
+        A socket that is open all the same, on a node that only stood still for a while, is closed: its app says ready
+        anew.
         """
-        now = self._clock()
-        if now - self._steady_since < STEADY_S or now - self._written_at > 2 * SIGHTINGS_EVERY_S:
-            return
         for session_id, person_id in await self._presence.forget_silent():
             self._close_silent(session_id)
             await self._desk.help_desk.person_changed(person_id)

@@ -63,9 +63,11 @@ class CallLimits:
     connecting: timedelta = timedelta(seconds=15)
     grace: timedelta = timedelta(seconds=30)
     unseen_slack: timedelta = timedelta(seconds=15)
-    """Sessions in a call are written down as seen only so often; absence is judged with this much patience added."""
+    """Sessions in a call are written down as seen only so often; absence is judged with this much patience added.
+
+    As long after Postgres (or every node) was away nobody is judged at all: who is there has had time to say so."""
     away_with_media: timedelta = timedelta(seconds=60)
-    """How long a socket may be gone while media still runs."""
+    """How long sockets may be gone while media still runs, as far as anybody knows."""
     pause: timedelta = timedelta(minutes=10)
     """How long a paused picture is not taken for a frozen one."""
 
@@ -229,6 +231,8 @@ def look(call: Call, now: datetime, limits: CallLimits) -> Call:
         return end(call, EndReason.SUSPENDED, side, now)
     if call.practice is not None and (over := _practice_over(call.practice, now)) is not None:
         return end(call, over, None, now)
+    if call.watched_since is not None and now - call.watched_since < limits.unseen_slack:
+        return call
     if call.state is _CONNECTING:
         return end(call, EndReason.NEVER_CONNECTED, None, now) if now >= call.connect_by else call
     since = call.reconnecting_since
@@ -262,11 +266,12 @@ def _practice_over(practice: Practice, now: datetime) -> EndReason | None:
 
 
 def _vanished(call: Call, side: Side, now: datetime, limits: CallLimits) -> bool:
+    """While media runs only signalling is lost, and people go on talking; once it breaks, the grace begins."""
     one = call.end(side)
     gone_since = one.away_since or one.seen_at + limits.unseen_slack
-    # While the other side still receives this one, only signalling is lost: people go on talking.
-    media_alive = call.state is _CONNECTED and call.end(side.other).away_since is None
-    return now - gone_since >= (limits.away_with_media if media_alive else limits.grace)
+    if call.reconnecting_since is None:
+        return now - gone_since >= limits.away_with_media
+    return now - max(gone_since, call.reconnecting_since) >= limits.grace
 
 
 def next_look(call: Call, now: datetime, limits: CallLimits) -> datetime:

@@ -131,6 +131,8 @@ class Call:
     picture_since: datetime | None = None
     direct: bool = False
     """Whether the two may learn each other's address, because a group wants it so; else as the deployment has it."""
+    watched_since: datetime | None = None
+    """Since when what sides say and do could be written down without a break; None: always."""
 
     def end(self, side: Side) -> End:
         return self.requester if side is Side.REQUESTER else self.volunteer

@@ -190,4 +190,5 @@ def practice_call_of(row: asyncpg.Record) -> Call:
         volunteer=phone if side is Side.REQUESTER else person,
         version=row["version"],
         practice=Practice(ends_at=row["ends_at"], phone_until=row["phone_until"]),
+        watched_since=row["watched_since"],
     )

@@ -31,18 +31,17 @@ class PostgresPresence:
         self._sighted.add(session_id)
 
     async def flush(self) -> list[tuple[UUID, bool]]:
-        """Write the sightings; those not written because Postgres failed are kept for the next time.
+        """Write the sightings, and that they can be written; those that failed are kept for the next time.
 
-        Something is written also when nobody was seen: a flush that succeeds says that sightings can be written. Gives
-        sessions that were seen although they have ended, and whether their person is suspended.
+        Gives sessions that were seen although they have ended, and whether their person is suspended.
         """
+        await self._pool.execute(_SQL["watch"])
         over: list[tuple[UUID, bool]] = []
-        while True:
+        while self._sighted:
             some = sorted(self._sighted)[:BATCH]
             over += await self._sighting(some)
             self._sighted.difference_update(some)
-            if not self._sighted:
-                return over
+        return over
 
     async def _sighting(self, sessions: Collection[UUID]) -> list[tuple[UUID, bool]]:
         status: str = await self._pool.execute(_SQL["seen"], sessions)
@@ -69,7 +68,10 @@ class PostgresPresence:
         return status != "UPDATE 0"
 
     async def forget_silent(self) -> list[tuple[UUID, UUID]]:
-        """Take readiness from sessions unseen for long (their node died); these, with the people concerned."""
+        """Take readiness from sessions unseen for long (their node died); these, with the people concerned.
+
+        From nobody while sightings cannot be written by any node, nor right after that.
+        """
         rows = await self._pool.fetch(_SQL["forget_silent"], self._fresh)
         return [(row["id"], row["user_id"]) for row in rows]
 

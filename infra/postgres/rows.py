@@ -101,6 +101,7 @@ def case_of(row: asyncpg.Record, offers_and_facts: list[asyncpg.Record]) -> Case
         request=request_of(row),
         offers=tuple(offer_of(row) for row in offers_and_facts if row["person_id"] is not None),
         requester_seen_at=facts["requester_seen_at"] or row["created_at"],
+        watched_since=facts["watched_since"],
         requester_suspended=facts["requester_suspended"],
         hungry=row["hungry"],
         progress=progress,
@@ -143,6 +144,7 @@ def call_of(row: asyncpg.Record) -> Call:
         picture=Picture(row["picture"]) if row["picture"] else None,
         picture_since=row["picture_since"],
         direct=row["direct"],
+        watched_since=row["watched_since"],
     )
 
 

@@ -259,11 +259,9 @@ class RequesterPage {
     const call = this.#calls.current;
     if (!this.#isOpen() || this.#socket.state === "stopped") return;
     this.#page.stayAwake(true);
-    const { state } = call?.view ?? this.#request;
-    const isHere = this.#page.state === "in-call"; // or it was on another device until now, or before a reload
-    if (state === "waiting") this.#showWaiting();
-    else if (state === "connected" || (state === "reconnecting" && isHere)) this.#showCall(call);
-    else this.#showConnecting(call);
+    if (this.#request.state === "waiting" && !call) this.#showWaiting();
+    else if ((call?.phase ?? "connecting") === "connecting") this.#showConnecting(call);
+    else this.#showCall(call);
   }
 
   #showWaiting() {
@@ -275,24 +273,25 @@ class RequesterPage {
   #showConnecting(call) {
     this.#waiting.stop();
     const was = this.#page.state;
-    const words = say(call?.view.state === "reconnecting" ? "connecting_server" : "someone_answered");
-    if (this.#sayOnce("connecting", call ? `${call.id}.connecting` : this.#request.call_id, words) && was === "waiting") {
+    const about = call ? `${call.id}.connecting` : this.#request.call_id;
+    if (this.#sayOnce("connecting", about, say("someone_answered")) && was === "waiting") {
       this.#page.sounds.play("connected");
     }
   }
 
   #showCall(call) {
     this.#waiting.stop();
-    const key = call.view.state === "connected" ? "connected" : "reconnecting";
-    const first = this.#page.state !== "in-call";
-    if (this.#sayOnce("in-call", `${call.id}.${key}`, this.#wordsInCall(key, first))) {
-      this.#page.sounds.play(key === "connected" ? "connected" : "trouble");
+    const { phase } = call;
+    const again = this.#said === `${call.id}.reconnecting`;
+    if (this.#sayOnce("in-call", `${call.id}.${phase}`, this.#wordsInCall(phase, again)) && phase !== "arriving") {
+      this.#page.sounds.play(phase === "connected" ? "connected" : "trouble");
     }
   }
 
-  #wordsInCall(key, first) {
-    if (key === "reconnecting") return say("reconnecting");
-    if (!first) return say("connected_again");
+  #wordsInCall(phase, again) {
+    if (phase === "arriving") return say("connecting_server");
+    if (phase === "reconnecting") return say("reconnecting");
+    if (again) return say("connected_again");
     if (this.#asking.mode === "text") return say("connected_text");
     const paused = this.#asking.mode === "video" && this.#media.pauses.byUser; // since a call before, perhaps
     if (paused) return `${say("connected_voice")} ${say("video_paused")}`;

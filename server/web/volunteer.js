@@ -337,17 +337,21 @@ class VolunteerPage {
   #showCall() {
     const call = this.#calls.current;
     if (!call || isPractice(call.view) || this.#socket.state === "stopped") return;
-    const first = this.#page.state !== "in-call";
-    const moved = first && call.view.state === "reconnecting"; // from another device, or from before a reload
-    const state = moved ? "connecting" : call.view.state;
-    if (this.#said === state) return;
-    this.#said = state;
-    if (state === "connecting") this.#page.enter("connecting", say("answering"));
+    const { phase } = call;
+    const again = this.#said === "reconnecting";
+    if (this.#said === phase) return;
+    this.#said = phase;
+    if (phase === "connecting") this.#page.enter("connecting", say("answering"));
     else {
-      const connected = first ? this.#wordsOfConnected() : say("connected_again");
-      this.#page.enter("in-call", state === "reconnecting" ? say("reconnecting_volunteer") : connected);
-      this.#page.sounds.play(state === "connected" ? "connected" : "trouble");
+      this.#page.enter("in-call", this.#wordsInCall(phase, again));
+      if (phase !== "arriving") this.#page.sounds.play(phase === "connected" ? "connected" : "trouble");
     }
+  }
+
+  #wordsInCall(phase, again) {
+    if (phase === "arriving") return say("answering");
+    if (phase === "reconnecting") return say("reconnecting_volunteer");
+    return again ? say("connected_again") : this.#wordsOfConnected();
   }
 
   #wordsOfConnected() {

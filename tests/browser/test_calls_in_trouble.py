@@ -137,6 +137,12 @@ class TestPagesThatGo:
         await in_call(**both)
         await media_run(**both)
         assert [await person.attempt() for person in both.values()] == [2, 2]
+        told = {
+            "requester": ["Connecting…", "You are connected. The volunteer sees your camera. Say what you need."],
+            "volunteer": ["Connecting you…", "You are connected. Say hello."],
+        }
+        await both[side].hears("You are connected.")
+        assert await both[side].heard() == told[side]
         await both["requester"].press("end")
         await both["volunteer"].is_in("ended")
         assert await place.outcomes() == ["completed"]
@@ -183,8 +189,11 @@ class TestPagesThatGo:
         await tablet.shows("You are in a call on another of your devices.")
         await tablet.press("move-here")
         await in_call(tablet, volunteer)
-        await tablet.hears("You are connected. The volunteer sees your camera. Say what you need.")
-        assert "The connection is interrupted. Repairing it. Please wait." not in await tablet.heard()
+        await tablet.hears("You are connected.")
+        assert await tablet.heard() == [
+            "You are in a call on another of your devices.",
+            *("Connecting…", "You are connected. The volunteer sees your camera. Say what you need."),
+        ]
         await phone.is_in("problem")
         await phone.shows("The call moved to another of your devices.")
         await media_run(tablet, volunteer)

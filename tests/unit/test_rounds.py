@@ -10,10 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from matching.ports import Swept
-from server.rebirth import Census, Rebirth
 from server.rounds import LOOKS_PER_ROUND, RELIST_PEOPLE, WOKEN_SERVED, Rounds
-from server.socket.hub import Hub
-from tests.support.fakes.town import Town
 
 
 class Desk:
@@ -65,13 +62,9 @@ class Sightings:
 
     def __init__(self) -> None:
         self.silent = (uuid4(), uuid4())
-        self.away = False
-
         self.over: list[tuple[UUID, bool]] = []
 
     async def flush(self) -> list[tuple[UUID, bool]]:
-        if self.away:
-            raise ConnectionError
         return self.over
 
     async def forget_silent(self) -> list[tuple[UUID, UUID]]:
@@ -152,58 +145,9 @@ class TestEndedSessions:
         assert closed == sightings.over
 
 
-class Clock:
-    """Moves when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class TestSilence:
     async def test_who_is_silent_is_not_hot_and_their_socket_is_closed_wherever_it_is(self) -> None:
-        desk, sightings, closed, clock = Desk([]), Sightings(), list[UUID](), Clock()
-        node = Rounds(cast(Any, desk), sightings, Changes(), closed.append, print, clock=clock)
-        await self._go_on(node, clock, 30)
-        await node.forget_silent()
+        desk, sightings, closed = Desk([]), Sightings(), list[UUID]()
+        await Rounds(cast(Any, desk), sightings, Changes(), closed.append, print).forget_silent()
         assert desk.changed == [sightings.silent[1]]
         assert closed == [sightings.silent[0]]
-
-    async def test_nobody_is_judged_while_sightings_cannot_be_written_nor_soon_after(self) -> None:
-        desk, sightings, clock = Desk([]), Sightings(), Clock()
-        node = Rounds(cast(Any, desk), sightings, Changes(), print, print, clock=clock)
-        await self._go_on(node, clock, 30)
-        sightings.away = True
-        clock.now += 60
-        with pytest.raises(ConnectionError):
-            await node.write_sightings()
-        sightings.away = False
-        await node.forget_silent()  # before anything was written again
-        await node.write_sightings()
-        await node.forget_silent()  # others write at this very moment
-        assert desk.changed == []
-        await self._go_on(node, clock, 30)
-        await node.forget_silent()
-        assert desk.changed == [sightings.silent[1]]
-
-    async def _go_on(self, node: Rounds, clock: Clock, seconds: int) -> None:
-        for _ in range(seconds):
-            clock.now += 1
-            await node.write_sightings()
-
-
-async def test_somebody_listed_wrongly_by_a_race_is_listed_anew() -> None:
-    town = Town()
-    [helper] = await town.volunteers(1, "en")
-    await town.index.remove([helper])
-    assert not await town.can_be_drawn(helper)
-
-    class OneSocket:
-        def callers(self) -> list[Any]:
-            return [type("Caller", (), {"user_id": helper, "role": "volunteer"})]
-
-    own = Rebirth(cast(Any, None), cast(Hub, OneSocket()), town.book, town.index, cast(Census, town.listings))
-    await own.list_own()
-    assert await town.can_be_drawn(helper)

@@ -7,7 +7,8 @@ SELECT * FROM requests WHERE id = (SELECT request_id FROM calls WHERE id = $1) F
 -- name: get
 SELECT c.*, rs.seen_at AS requester_seen_at, rs.owner_epoch AS requester_owner_epoch,
        vs.seen_at AS volunteer_seen_at, vs.owner_epoch AS volunteer_owner_epoch,
-       ru.status = 'suspended' AS requester_suspended, vu.status = 'suspended' AS volunteer_suspended, eyeline_now() AS now
+       ru.status = 'suspended' AS requester_suspended, vu.status = 'suspended' AS volunteer_suspended, eyeline_now() AS now,
+       eyeline_watched_since() AS watched_since
 FROM calls c JOIN sessions rs ON rs.id = c.requester_session JOIN sessions vs ON vs.id = c.volunteer_session
      JOIN users ru ON ru.id = c.requester_id JOIN users vu ON vu.id = c.volunteer_id
 WHERE c.id = $1
@@ -15,7 +16,8 @@ WHERE c.id = $1
 -- name: of_epoch
 SELECT c.*, rs.seen_at AS requester_seen_at, rs.owner_epoch AS requester_owner_epoch,
        vs.seen_at AS volunteer_seen_at, vs.owner_epoch AS volunteer_owner_epoch,
-       ru.status = 'suspended' AS requester_suspended, vu.status = 'suspended' AS volunteer_suspended, eyeline_now() AS now
+       ru.status = 'suspended' AS requester_suspended, vu.status = 'suspended' AS volunteer_suspended, eyeline_now() AS now,
+       eyeline_watched_since() AS watched_since
 FROM calls c JOIN sessions rs ON rs.id = c.requester_session JOIN sessions vs ON vs.id = c.volunteer_session
      JOIN users ru ON ru.id = c.requester_id JOIN users vu ON vu.id = c.volunteer_id
 WHERE c.request_id = $1 AND c.epoch = $2
@@ -23,7 +25,8 @@ WHERE c.request_id = $1 AND c.epoch = $2
 -- name: live_of_person
 SELECT c.*, rs.seen_at AS requester_seen_at, rs.owner_epoch AS requester_owner_epoch,
        vs.seen_at AS volunteer_seen_at, vs.owner_epoch AS volunteer_owner_epoch,
-       ru.status = 'suspended' AS requester_suspended, vu.status = 'suspended' AS volunteer_suspended, eyeline_now() AS now
+       ru.status = 'suspended' AS requester_suspended, vu.status = 'suspended' AS volunteer_suspended, eyeline_now() AS now,
+       eyeline_watched_since() AS watched_since
 FROM calls c JOIN sessions rs ON rs.id = c.requester_session JOIN sessions vs ON vs.id = c.volunteer_session
      JOIN users ru ON ru.id = c.requester_id JOIN users vu ON vu.id = c.volunteer_id
 WHERE (c.requester_id = $1 OR c.volunteer_id = $1) AND c.state <> 'ended'
@@ -31,7 +34,8 @@ WHERE (c.requester_id = $1 OR c.volunteer_id = $1) AND c.state <> 'ended'
 -- name: untold
 SELECT c.*, rs.seen_at AS requester_seen_at, rs.owner_epoch AS requester_owner_epoch,
        vs.seen_at AS volunteer_seen_at, vs.owner_epoch AS volunteer_owner_epoch,
-       ru.status = 'suspended' AS requester_suspended, vu.status = 'suspended' AS volunteer_suspended, eyeline_now() AS now
+       ru.status = 'suspended' AS requester_suspended, vu.status = 'suspended' AS volunteer_suspended, eyeline_now() AS now,
+       eyeline_watched_since() AS watched_since
 FROM calls c JOIN sessions rs ON rs.id = c.requester_session JOIN sessions vs ON vs.id = c.volunteer_session
      JOIN users ru ON ru.id = c.requester_id JOIN users vu ON vu.id = c.volunteer_id
 WHERE c.request_id = $1 AND c.told_version < c.version

@@ -87,10 +87,15 @@ WHERE id = ANY ($1::uuid[]) AND ended_at IS NULL AND (SELECT eyeline_may_be_lost
 SELECT s.id, u.status = 'suspended' AS suspended FROM sessions s JOIN users u ON u.id = s.user_id
 WHERE s.id = ANY ($1::uuid[]) AND s.ended_at IS NOT NULL
 
+-- name: watch
+SELECT eyeline_watch() WHERE eyeline_may_be_lost()
+
 -- name: forget_silent
+-- Nobody while, or right after, nothing could be written: then everybody looks silent.
 UPDATE sessions SET ready = false
 WHERE id = ANY (ARRAY (SELECT id FROM sessions WHERE ready AND ended_at IS NULL
                        AND seen_at < eyeline_now() - $1::interval LIMIT 500 FOR NO KEY UPDATE SKIP LOCKED))
+      AND coalesce((SELECT eyeline_watched_since()) < eyeline_now() - $1::interval, true)
 RETURNING id, user_id
 
 -- name: keep_partitions

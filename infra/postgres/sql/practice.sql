@@ -63,12 +63,14 @@ WHERE id = $1
 SELECT FROM practice_calls WHERE id = $1 AND state <> 'waiting' FOR UPDATE
 
 -- name: get
-SELECT p.*, s.seen_at, s.owner_epoch, u.status = 'suspended' AS suspended, eyeline_now() AS now
+SELECT p.*, s.seen_at, s.owner_epoch, u.status = 'suspended' AS suspended, eyeline_now() AS now,
+       eyeline_watched_since() AS watched_since
 FROM practice_calls p JOIN sessions s ON s.id = p.session_id JOIN users u ON u.id = p.person_id
 WHERE p.id = $1 AND p.state <> 'waiting'
 
 -- name: live_of_person
-SELECT p.*, s.seen_at, s.owner_epoch, u.status = 'suspended' AS suspended, eyeline_now() AS now
+SELECT p.*, s.seen_at, s.owner_epoch, u.status = 'suspended' AS suspended, eyeline_now() AS now,
+       eyeline_watched_since() AS watched_since
 FROM practice_calls p JOIN sessions s ON s.id = p.session_id JOIN users u ON u.id = p.person_id
 WHERE p.person_id = $1 AND p.state NOT IN ('waiting', 'ended')
 

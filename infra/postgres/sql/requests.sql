@@ -52,7 +52,8 @@ SELECT * FROM requests WHERE id = $1 FOR UPDATE
 SELECT o.*, o.outcome IS NULL
             AND EXISTS (SELECT FROM users u WHERE u.id = o.person_id AND u.status = 'suspended') AS barred,
        q.*
-FROM (SELECT eyeline_now() AS now, u.status = 'suspended' AS requester_suspended, u.time_zone,
+FROM (SELECT eyeline_now() AS now, eyeline_watched_since() AS watched_since, u.status = 'suspended' AS requester_suspended,
+             u.time_zone,
              (SELECT max(seen_at) FROM sessions WHERE user_id = $3 AND ended_at IS NULL) AS requester_seen_at
       FROM users u WHERE u.id = $3) q
      LEFT JOIN offers o ON o.request_id = $1 AND (o.epoch = $2 OR o.outcome IS NULL)

@@ -37,6 +37,7 @@ export class Call extends Emitter {
   #rejoining = null;
   #closed = false;
   #prepared = false;
+  #met = false;
 
   /**
    * `media` is a `LocalMedia`, complete when the promise `prepared` is (it must not reject); signals that come before are
@@ -59,6 +60,7 @@ export class Call extends Emitter {
     if (this.#closed) return;
     if (rejoin) this.rejoin();
     else this.#build();
+    this.#changed();
   }
 
   get id() {
@@ -67,6 +69,16 @@ export class Call extends Emitter {
 
   get ended() {
     return this.view.state === "ended";
+  }
+
+  /**
+   * The contract's state as this page lives it: `arriving` in a call that runs, on another device or before a reload,
+   * until it does so here.
+   */
+  get phase() {
+    const { state } = this.view;
+    const runs = state === "connected" || state === "reconnecting";
+    return runs && !this.#met ? "arriving" : state;
   }
 
   /** The live RTCPeerConnection, or null. */
@@ -91,7 +103,12 @@ export class Call extends Emitter {
     }
     if (this.#mustBuild(view.attempt)) this.#build();
     this.#scheduleIce();
-    this.emit("change", view);
+    this.#changed();
+  }
+
+  #changed() {
+    this.#met ||= this.view.state === "connected" && this.#peer !== null;
+    this.emit("change", this.view);
   }
 
   #mustBuild(attempt) {

@@ -272,6 +272,29 @@ class TestTime:
         assert changed.after.end_reason is EndReason.NEVER_CONNECTED
         assert (await world.now(request)).state is WAITS
 
+    @pytest.mark.parametrize("media", [True, False])
+    async def test_who_talks_while_nothing_can_be_written_goes_on_talking(self, world: World, media: bool) -> None:
+        """Postgres, or every node, is away for as long as calls may be unheard of."""
+        _, call, _ = await world.in_call(media=media)
+        before = (await world.calls.get(call.id) or call).state
+        await world.presence.flush()
+        await world.pass_time(90)
+
+        async def looked() -> Call:
+            return (await world.calls.change(call.id, lambda c, now: call_rules.look(c, now, CallLimits()))).after
+
+        assert (await looked()).state is before
+        for seconds in (92, 97, 102):
+            await world.pass_time(seconds)
+            for end in (call.requester, call.volunteer):
+                world.presence.seen(end.session_id)
+            await world.presence.flush()
+            assert (await looked()).state is before
+        for seconds in (107, 112):
+            await world.pass_time(seconds)
+            await world.presence.flush()
+        assert (await looked()).state is (CallState.CONNECTED if media else CallState.ENDED)
+
     async def test_both_phones_and_their_node_vanish(self, world: World) -> None:
         request, call, _ = await world.in_call(media=True)
         await world.pass_time(120)

@@ -352,6 +352,20 @@ class TestPresence:
         ready = await world.sql.fetch("SELECT user_id FROM sessions WHERE ready")
         assert [row["user_id"] for row in ready] == [fresh.id]
 
+    async def test_nobody_is_forgotten_while_nothing_could_be_written_nor_right_after(self, world: World) -> None:
+        person = await world.volunteer()
+        await world.presence.flush()
+        await world.pass_time(60)  # in which Postgres, or every node, was away
+        assert await world.presence.forget_silent() == []
+        await world.presence.flush()
+        await world.pass_time(65)
+        await world.presence.flush()
+        assert await world.presence.forget_silent() == []
+        for seconds in (70, 75, 80):
+            await world.pass_time(seconds)
+            await world.presence.flush()
+        assert await world.presence.forget_silent() == [(person.session, person.id)]
+
     async def test_two_nodes_forget_each_once_and_wait_for_nobody(self, world: World) -> None:
         people = await world.volunteers(30)
         await world.sql.execute("UPDATE sessions SET seen_at = eyeline_now() - interval '1 m'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import product
 from uuid import UUID
@@ -276,6 +277,14 @@ class TestLook:
         change = look(waiting, NOON + seconds(90), LIMITS)
         assert (change.request.state, change.request.outcome) == (ENDED, Outcome.FAILED)
         assert outcomes(change.ended) == {person(0): (OfferOutcome.WITHDRAWN, WithdrawReason.REQUEST_ENDED)}
+
+    def test_nobody_has_gone_who_could_not_be_seen(self) -> None:
+        """Sightings could not be written for two minutes."""
+        back_again = NOON + seconds(120)
+        waiting = replace(case(request(), seen_at=NOON), watched_since=back_again)
+        assert look(waiting, back_again, LIMITS).request.state is WAITING
+        assert look(waiting, back_again + seconds(14.999), LIMITS).request.state is WAITING
+        assert look(waiting, back_again + seconds(15), LIMITS).request.outcome is Outcome.FAILED
 
     @pytest.mark.parametrize("state", [CONNECTING, IN_CALL, ENDED])
     def test_decides_nothing_of_a_request_that_is_not_waiting(self, state: RequestState) -> None:

@@ -262,10 +262,28 @@ class TestLook:
         assert look(gone, NOON + seconds(59.999), LIMITS) is gone
         assert look(gone, NOON + seconds(60), LIMITS).end_reason is EndReason.LOST
 
-    def test_when_both_sockets_are_away_only_for_the_grace(self) -> None:
+    def test_when_both_sockets_are_away_too(self) -> None:
+        """Two people who talk are not parted by a server that went."""
         gone = away(away(call(CONNECTED), REQUESTER, NOON), VOLUNTEER, NOON)
-        assert look(gone, NOON + seconds(29.999), LIMITS) is gone
-        assert look(gone, NOON + seconds(30), LIMITS).end_reason is EndReason.LOST
+        assert look(gone, NOON + seconds(59.999), LIMITS) is gone
+        assert look(gone, NOON + seconds(60), LIMITS).end_reason is EndReason.LOST
+
+    @pytest.mark.parametrize("side", Side)
+    def test_media_that_break_while_a_socket_is_away_have_their_whole_grace(self, side: Side) -> None:
+        gone = away(_seen(call(CONNECTED), NOON + seconds(90)), side, NOON)
+        broken = media(gone, side.other, Media("disconnected"), NOON + seconds(41))
+        assert broken.state is RECONNECTING
+        assert look(broken, NOON + seconds(70.999), LIMITS) is broken
+        assert look(broken, NOON + seconds(71), LIMITS).end_reason is EndReason.LOST
+
+    @pytest.mark.parametrize("state", [CONNECTING, CONNECTED, RECONNECTING])
+    def test_nobody_is_judged_right_after_nothing_could_be_written(self, state: CallState) -> None:
+        """Postgres was away for minutes, and people went on talking."""
+        back_again = NOON + timedelta(minutes=3)
+        unheard = replace(call(state), watched_since=back_again)
+        assert look(unheard, back_again, LIMITS) is unheard
+        assert look(unheard, back_again + seconds(14.999), LIMITS) is unheard
+        assert look(unheard, back_again + seconds(15), LIMITS).state is ENDED
 
     def test_sightings_are_written_only_so_often_and_judged_with_that_patience(self) -> None:
         rebuilt = rejoin(_seen(call(RECONNECTING), NOON), 1, NOON + seconds(29), LIMITS)
