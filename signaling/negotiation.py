@@ -40,6 +40,8 @@ class Held:
     held_at: float
     frame: str
     """The frame to pass on, as it will be sent."""
+    last: bool = False
+    """Whether it is none, but says that there are no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +154,13 @@ def _supersede(state: Negotiation, side: Side, ufrags: tuple[str, ...], now: flo
     # Those released now are kept too: should passing them on fail, the description comes again, and they with it.
     still = tuple(h for h in mine.held if h.ufrag not in old and now - h.held_at < HELD_FOR_S)
     fresh = tuple(u for u in ufrags if u not in mine.current)
-    released = _frames_of(still, fresh, now)
+    waited = tuple(h for h in still if h.ufrag in fresh)
     # The same user fragments: the same candidates go on counting (a new offer without an ICE restart).
-    reachable = has_candidates or bool(released) or (mine.reachable and not fresh)
+    reachable = has_candidates or any(not h.last for h in waited) or (mine.reachable and not fresh)
+    if not reachable and any(h.last for h in waited):
+        return Judged(Verdict.NO_RELAY, state)
     after = SideState(ufrags, (*mine.superseded, *old)[-16:], still, reachable)
-    return Judged(Verdict.PASS, state.with_side(side, after), released)
+    return Judged(Verdict.PASS, state.with_side(side, after), tuple(h.frame for h in waited))
 
 
 def _frames_of(held: tuple[Held, ...], ufrags: tuple[str, ...], now: float) -> tuple[str, ...]:
@@ -170,16 +174,23 @@ def candidate(state: Negotiation, side: Side, ufrag: str | None, frame: str, now
         return Judged(Verdict.PASS, state.with_side(side, replace(mine, reachable=True)))
     if ufrag in mine.superseded:
         return Judged(Verdict.DROP, state)
-    live = tuple(h for h in mine.held if now - h.held_at < HELD_FOR_S)
-    if sum(h.ufrag not in mine.current for h in live) >= HELD_AT_MOST:
-        return Judged(Verdict.TOO_MANY, state)
-    return Judged(Verdict.HOLD, state.with_side(side, replace(mine, held=(*live, Held(ufrag, now, frame)))))
+    return _hold(state, side, Held(ufrag, now, frame))
 
 
-def no_more_candidates(state: Negotiation, side: Side, ufrag: str | None) -> Judged:
+def no_more_candidates(state: Negotiation, side: Side, ufrag: str | None, frame: str, now: float) -> Judged:
     """The side has found all its candidates: of none that may pass it must know, for nobody will reach it."""
     mine = state.side(side)
-    if ufrag is not None and ufrag not in mine.current:
+    if ufrag in mine.superseded:
         return Judged(Verdict.DROP, state)
+    if ufrag is not None and ufrag not in mine.current:
+        return _hold(state, side, Held(ufrag, now, frame, last=True))
     # A state that was lost knows of no description, and cannot say.
     return Judged(Verdict.PASS if mine.reachable or not mine.current else Verdict.NO_RELAY, state)
+
+
+def _hold(state: Negotiation, side: Side, one: Held) -> Judged:
+    mine = state.side(side)
+    live = tuple(h for h in mine.held if one.held_at - h.held_at < HELD_FOR_S)
+    if sum(h.ufrag not in mine.current for h in live) >= HELD_AT_MOST:
+        return Judged(Verdict.TOO_MANY, state)
+    return Judged(Verdict.HOLD, state.with_side(side, replace(mine, held=(*live, one))))

@@ -240,29 +240,41 @@ class Switchboard:
     async def relay_description(
         self, route: Route, kind: str, number: int, sdp: str, frame: bytes, now: float, *, has_candidates: bool = True
     ) -> None:
-        """Judge and pass a description, and the candidates that waited for it. Raises `CallRefused`."""
+        """Judge and pass a description, and the candidates that waited for it.
+
+        Raises `CallRefused`, `CarrierUnavailable`.
+        """
 
         def rule(state: Negotiation) -> Judged:
             judge = negotiation.description
             return judge(state, route.side, kind, number, sdp, now, has_candidates=has_candidates)
 
         judged = await self._judge(route, rule)
-        await self.relay(route, frame)
+        await self._pass(route, frame)
         for held in judged.released:
-            await self.relay(route, held.encode())
+            await self._pass(route, held.encode())
 
     async def relay_candidate(self, route: Route, ufrag: str | None, frame: bytes, now: float) -> None:
-        """Judge and pass (or drop, or hold) a candidate. Raises `CallRefused`."""
+        """Judge and pass (or drop, or hold) a candidate. Raises `CallRefused`, `CarrierUnavailable`."""
         text = frame.decode()
         judged = await self._judge(route, lambda s: negotiation.candidate(s, route.side, ufrag, text, now))
         if judged.verdict is Verdict.PASS:
-            await self.relay(route, frame)
+            await self._pass(route, frame)
 
-    async def end_of_candidates(self, route: Route, ufrag: str | None, frame: bytes) -> None:
-        """Pass the word that a side has no more candidates. Raises `CallRefused` when none of its passed."""
-        judged = await self._judge(route, lambda s: negotiation.no_more_candidates(s, route.side, ufrag))
+    async def end_of_candidates(self, route: Route, ufrag: str | None, frame: bytes, now: float) -> None:
+        """Pass (or drop, or hold) the word that a side has no more candidates.
+
+        Raises `CallRefused` when none of its passed, `CarrierUnavailable`.
+        """
+        text = frame.decode()
+        judged = await self._judge(route, lambda s: negotiation.no_more_candidates(s, route.side, ufrag, text, now))
         if judged.verdict is Verdict.PASS:
-            await self.relay(route, frame)
+            await self._pass(route, frame)
+
+    async def _pass(self, route: Route, frame: bytes) -> None:
+        """A signal nobody got must be said again, or its sender waits for what it leads to."""
+        if not await self.relay(route, frame):
+            raise CarrierUnavailable("the other side has no mailbox now")
 
     async def _judge(self, route: Route, rule: Callable[[Negotiation], Judged]) -> Judged:
         """Apply a rule to the attempt's shared state; another node may be first, then it is applied to theirs."""

@@ -262,7 +262,7 @@ class Frames:
         if data.candidate or relays is None:
             await self._desk.switchboard.relay_candidate(route, ufrag, out, now)
         else:
-            await self._desk.switchboard.end_of_candidates(route, ufrag, out)
+            await self._desk.switchboard.end_of_candidates(route, ufrag, out, now)
 
     async def _media(self, route: Route, owner_epoch: int, data: wire.MediaReport) -> None:
         report = Media(

@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signaling.model import Side
-from signaling.negotiation import Negotiation, Verdict, candidate, description, ufrag_of_candidate, ufrags_of
+from signaling.negotiation import (
+    HELD_AT_MOST,
+    HELD_FOR_S,
+    Negotiation,
+    Verdict,
+    candidate,
+    description,
+    no_more_candidates,
+    ufrag_of_candidate,
+    ufrags_of,
+)
 
 R, V = Side.REQUESTER, Side.VOLUNTEER
 PASS, STALE, WRONG, DROP, HOLD = Verdict.PASS, Verdict.STALE, Verdict.WRONG_SIDE, Verdict.DROP, Verdict.HOLD
@@ -271,3 +281,32 @@ class TestUfrags:
         self, line: str | None, field: str | None, ufrag: str | None
     ) -> None:
         assert ufrag_of_candidate(line, field) == ufrag
+
+
+class TestNoMoreCandidates:
+    def offered(self, state: Negotiation, ufrag: str = "r1", now: float = 1.0) -> tuple[Verdict, tuple[str, ...]]:
+        judged = description(state, R, "offer", 1, f"a=ice-ufrag:{ufrag}\r\n", now)
+        return judged.verdict, judged.released
+
+    def test_ahead_of_a_description_without_any_say_so_with_it(self) -> None:
+        held = no_more_candidates(Negotiation(), R, "r1", "no more", 0.0)
+        assert held.verdict is HOLD
+        assert self.offered(held.state) == (Verdict.NO_RELAY, ())
+        assert self.offered(held.state, "r2") == (PASS, ())
+
+    def test_ahead_of_a_description_follow_those_that_waited_too(self) -> None:
+        state = candidate(Negotiation(), R, "r1", "one", 0.0).state
+        state = no_more_candidates(state, R, "r1", "no more", 0.0).state
+        assert self.offered(state) == (PASS, ("one", "no more"))
+
+    def test_wait_as_long_and_are_as_many_as_candidates(self) -> None:
+        state = no_more_candidates(Negotiation(), R, "r1", "no more", 0.0).state
+        assert self.offered(state, now=HELD_FOR_S) == (PASS, ())
+        for number in range(HELD_AT_MOST - 1):
+            state = candidate(state, R, "r1", str(number), 0.0).state
+        assert no_more_candidates(state, R, "r1", "one more", 0.0).verdict is Verdict.TOO_MANY
+
+    def test_of_a_superseded_description_are_dropped(self) -> None:
+        state = description(Negotiation(), R, "offer", 1, "a=ice-ufrag:r1\r\n", 0.0).state
+        state = description(state, R, "offer", 2, "a=ice-ufrag:r2\r\n", 0.0).state
+        assert no_more_candidates(state, R, "r1", "no more", 0.0).verdict is DROP

@@ -274,6 +274,16 @@ class TestRelaying:
         room.sender.absent.add(VOLUNTEER_SESSION)
         assert not await room.switchboard.relay(await room.route(Side.REQUESTER), b"chat")
 
+    async def test_a_signal_that_reached_nobody_is_to_be_said_again(self, room: Room) -> None:
+        room.sender.absent.add(VOLUNTEER_SESSION)
+        with pytest.raises(CarrierUnavailable):
+            await room.offer()
+        with pytest.raises(CarrierUnavailable):
+            await room.switchboard.relay_candidate(await room.route(Side.REQUESTER), "r1", b"candidate", 0.0)
+        room.sender.absent.clear()
+        await room.offer()
+        assert room.sender.sent == [(VOLUNTEER_SESSION, b"offer")]
+
     async def test_descriptions_cross_over(self, room: Room) -> None:
         await room.offer()
         await room.answer()
