@@ -169,7 +169,7 @@ class Practice:
                 call = await self._book.begin(LIFE, LEASE)
                 if call is None:
                     return
-                line = PhoneLine(call, self._mailboxes, self._conversation, self._desk)
+                line = PhoneLine(call, self._mailboxes, self._conversation, self._desk, self._failures)
                 with suppress(CarrierUnavailable):
                     await line.open()
                     self._phones[call.id] = asyncio.create_task(self._be_phone(call, line))

@@ -18,6 +18,7 @@ from server.desk import Desk
 from server.socket import messages as wire
 from server.socket.conversation import Conversation, FrameError
 from server.socket.envelope import decode, encode
+from server.telling import Outages
 from signaling.model import Call, EndReason, Side
 from signaling.ports import CarrierUnavailable, Claim, Mailboxes
 from signaling.switchboard import CallRefused, Refused
@@ -34,12 +35,16 @@ View = dict[str, Any]
 class PhoneLine:
     """The phone's frames go the way of an app's; what it is sent is read from its mailbox, named by the call's id."""
 
-    def __init__(self, call: Call, mailboxes: Mailboxes, conversation: Conversation, desk: Desk) -> None:
+    def __init__(
+        self, call: Call, mailboxes: Mailboxes, conversation: Conversation, desk: Desk, outages: Outages
+    ) -> None:
+        """`outages`: what is raised while Postgres or Valkey is away."""
         self._id = call.id
         self._side = next(side for side in Side if call.end(side).session_id == call.id)
         self._mailboxes = mailboxes
         self._conversation = conversation
         self._desk = desk
+        self._outages = outages
         self._claim: Claim | None = None
         self._seq = 0
         self._incoming: deque[View] = deque()
@@ -135,11 +140,20 @@ class PhoneLine:
         return self.view(await self._desk.switchboard.end(self._id, self._id, EndReason(reason)))
 
     async def verdict(self, found: Mapping[str, str], call: View) -> None:
-        """Tell the person what the phone found."""
+        """Tell the person what the phone found; tried until they can be told, or cancelled with the call."""
         data = msgspec.convert(found, wire.PracticeVerdict)
-        frame = wire.VerdictFrame(data=data, call=self._id, attempt=call["attempt"])
-        route = await self._desk.switchboard.route(self._id, self._id)
-        await self._desk.switchboard.relay(route, encode(frame))
+        frame = encode(wire.VerdictFrame(data=data, call=self._id, attempt=call["attempt"]))
+        with suppress(CallRefused):  # over
+            while not await self._told(frame):  # noqa: ASYNC110 - an outage ends without a word
+                await asyncio.sleep(SEND_AGAIN_S)
+
+    async def _told(self, frame: bytes) -> bool:
+        """Whether the person has it. Raises `CallRefused`."""
+        try:
+            return await self._desk.switchboard.relay(await self._desk.switchboard.route(self._id, self._id), frame)
+        except self._outages as error:
+            log.warning("a verdict waits", call=str(self._id), error=type(error).__name__)
+            return False
 
     def view(self, call: Call) -> View:
         """The call as the phone sees it."""

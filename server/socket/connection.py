@@ -103,6 +103,11 @@ class Connection:
         return self.caller.session_id
 
     @property
+    def in_haste(self) -> bool:
+        """In a call, or a requester, who may be waiting for one."""
+        return self._call_live or self.caller.role != "volunteer"
+
+    @property
     def closing(self) -> bool:
         return self._closer is not None or self._socket.closed
 

@@ -19,7 +19,7 @@ from server.socket.early import Early, EarlyWords
 from server.socket.envelope import encode
 from server.socket.heartbeat import Heartbeat
 from server.socket.messages import Drain, DrainFrame
-from server.socket.rules import Close, SocketRules
+from server.socket.rules import Close, SocketRules, resume_within_s
 from server.tasks import lasting
 from signaling.ports import CarrierUnavailable, Claim, Delivery, Mailboxes, OwnershipLost
 
@@ -28,6 +28,9 @@ CONVERSATION_S = 5.0
 RESET_SPREAD_S = 0.5
 """After a wipe the sockets of a node begin anew within about this time, not all in the same instant."""
 RESETS_AT_ONCE = 32
+SEND_OFF_TURNS = 50
+SENT_OFF_AT_LEAST = 20
+"""In each turn of a drain, however few there are."""
 
 Work = Callable[[], Awaitable[None]]
 
@@ -285,17 +288,27 @@ class Hub:
     async def drain(self) -> None:
         """Send everyone elsewhere, and wait (within bounds) until they are gone."""
         self.draining = True
-        for connection in list(self._connections.values()):
-            self._send_off(connection)
         try:
             async with asyncio.timeout(self._rules.drain_s):
+                await self._send_off_all()
                 await self._empty.wait()
         except TimeoutError:
             _log.warning("sockets left over at the end of the drain", count=len(self._connections))
 
-    def _send_off(self, connection: Connection) -> None:
+    async def _send_off_all(self) -> None:
+        """Those first of whom nobody has time; a few at a time, for every farewell is written down."""
+        leaving = sorted(self._connections.values(), key=lambda connection: not connection.in_haste)
+        together = max(SENT_OFF_AT_LEAST, -(-len(leaving) // SEND_OFF_TURNS))
+        for start in range(0, len(leaving), together):
+            for connection in leaving[start : start + together]:
+                self._send_off(connection, len(leaving))
+            await asyncio.sleep(self._rules.drain_s / 2 / SEND_OFF_TURNS)
+
+    def _send_off(self, connection: Connection, together: int = 1) -> None:
         # Spread, so that the other nodes do not get everyone in the same instant.
-        connection.push(encode(DrainFrame(data=Drain(resume_in_ms=random.randrange(100, 1500)))))
+        within_s = resume_within_s(together, soon=connection.in_haste, rules=self._rules)
+        resume_in_ms = random.randrange(100, int(1000 * within_s))
+        connection.push(encode(DrainFrame(data=Drain(resume_in_ms=resume_in_ms))))
         connection.close(Close.DRAIN)
 
     # Chores: short tasks of the hub's own.

@@ -48,7 +48,9 @@ class SocketRules:
     after_call_s: float = 60.0
     """How long after a call an expired token is still tolerated."""
     drain_s: float = 5.0
-    """How long all sockets together may take to leave."""
+    """How long all sockets together may take to leave; they are sent off within half of it."""
+    resumes_per_s: int = 250
+    """So many people a node that goes has the others take in a second; see `resume_within_s`."""
 
     def limits(self) -> Limits:
         """What the client is told of them."""
@@ -62,6 +64,19 @@ class SocketRules:
             message_id_chars=64,
             silence_ms=int(1000 * self.heartbeat_s * self.silent_beats),
         )
+
+
+RESUME_SOON_S = 1.5
+RESUME_LATE_S = 30.0
+
+
+def resume_within_s(sockets: int, *, soon: bool, rules: SocketRules) -> float:
+    """The time over which those whom a node sends off come back to others.
+
+    `soon`: for people in calls, and for requesters, of whom nobody has time. Volunteers who wait are rung by push
+    meanwhile.
+    """
+    return RESUME_SOON_S if soon else min(max(RESUME_SOON_S, sockets / rules.resumes_per_s), RESUME_LATE_S)
 
 
 class Pace(Enum):

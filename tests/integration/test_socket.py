@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import aiohttp
 import msgspec
@@ -14,6 +15,7 @@ import pytest
 from infra.valkey.connection import open_valkey
 from server import rate_limits
 from server.auth import Forged, Suspended, Unauthorized
+from server.socket.connection import Connection
 from server.socket.conversation import FrameError
 from server.socket.hub import SESSION_ENDED, SESSION_SILENT
 from signaling.ports import CarrierUnavailable
@@ -693,6 +695,28 @@ class TestDrain:
         again = await other.enter(clients[0].who, resume=clients[0].place(0))
         assert again.welcome["resumed"] is True
         assert await again.hear_numbers(1) == [1]
+
+    async def test_who_has_no_time_is_sent_off_first_and_soon(
+        self, sockets: Sockets, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Volunteers who only wait come back later, and the more of them there are the later."""
+        node = await sockets.node(resumes_per_s=2)
+        waiting = [await node.enter(caller()) for _ in range(30)]
+        in_call, asking = await node.enter(caller()), await node.enter(replace(caller(), role="requester"))
+        await sockets.send(in_call.who, b'{"type":"call","data":{"call":{"state":"connected"}}}')
+        await in_call.hear("call")
+        reading = [asyncio.create_task(_drained(client)) for client in (*waiting, in_call, asking)]
+        order, send_off = list[UUID](), node.hub._send_off
+
+        def noted(connection: Connection, together: int) -> None:
+            order.append(connection.session_id)
+            send_off(connection, together)
+
+        monkeypatch.setattr(node.hub, "_send_off", noted)
+        await node.hub.drain()
+        *late, second, first = await asyncio.gather(*reading)
+        assert {in_call.who.session_id, asking.who.session_id} == set(order[:2])
+        assert max(first, second) < 1_500 < max(late) < 16_000
 
     async def test_one_that_does_not_read_does_not_hold_it_up(self, sockets: Sockets) -> None:
         node = await sockets.node(close_s=0.2, drain_s=1.0)

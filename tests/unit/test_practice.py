@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 
+from server import practice_line
 from server.api.practice import PracticeApi
 from server.auth import Caller
 from server.desk import Desk
@@ -21,6 +22,7 @@ from server.practice_line import PhoneLine
 from server.routing import Exchange
 from server.socket.conversation import FrameError
 from signaling.model import Call, CallState, EndReason
+from signaling.ports import CarrierUnavailable
 from tests.support.fake_mailboxes import FakeCarrier, FakeMailboxes
 from tests.support.fakes.calls import call
 
@@ -138,7 +140,7 @@ async def ended(carrier: FakeCarrier) -> tuple[PhoneLine, dict[str, Any]]:
     over = cast(Any, Over(replace(began, state=CallState.ENDED, end_reason=EndReason.DONE, ended_at=now)))
     ice = IceServers((), (), None, timedelta(minutes=5), "all")
     desk = Desk(NOBODY, over, NOBODY, NOBODY, ice, NOBODY, lambda: now)
-    line = PhoneLine(began, FakeMailboxes(carrier), over, desk)
+    line = PhoneLine(began, FakeMailboxes(carrier), over, desk, (CarrierUnavailable,))
     await line.open()
     return line, line.view(began)
 
@@ -156,3 +158,33 @@ async def test_so_does_one_that_is_refused_because_of_it() -> None:
     await line.post("media", {"state": "connected", "sending": NONE, "receiving": NONE, "paused": None}, call=known)
     told = await line.next("call", timeout=5)
     assert told["data"]["call"]["state"] == "ended"
+
+
+class Deaf:
+    """A switchboard over which nothing gets through at first: an outage, then a person without a mailbox."""
+
+    def __init__(self) -> None:
+        self._comes = iter([CarrierUnavailable("away"), False, True])
+        self.tries = 0
+
+    async def route(self, call_id: UUID, session_id: UUID) -> object:
+        return object()
+
+    async def relay(self, route: object, frame: bytes) -> bool:
+        self.tries += 1
+        match next(self._comes):
+            case Exception() as error:
+                raise error
+            case told:
+                return bool(told)
+
+
+async def test_what_it_found_is_said_until_the_person_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(practice_line, "SEND_AGAIN_S", 0)
+    began, deaf = call(), Deaf()
+    began = replace(began, volunteer=replace(began.volunteer, person_id=began.id, session_id=began.id))
+    desk = Desk(NOBODY, cast(Any, deaf), NOBODY, NOBODY, NOBODY, NOBODY, lambda: datetime.now(UTC))
+    line = PhoneLine(began, FakeMailboxes(FakeCarrier()), NOBODY, desk, (CarrierUnavailable,))
+    found = {"camera": "ok", "microphone": "ok", "network": "ok", "relay": "off"}
+    await line.verdict(found, {"attempt": 1})
+    assert deaf.tries == 3
