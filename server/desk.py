@@ -240,7 +240,8 @@ class Desk:
         side = call.side_of_person(caller.user_id)
         if side is None:
             raise NoSuchCall
-        return self.call_view_of(call, side)
+        here = call.side_of_session(caller.session_id) is not None
+        return msgspec.structs.replace(self.call_view_of(call, side), here=here)
 
     async def on_call_ended(self, call: Call, now: datetime) -> None:
         """The volunteer is free again, and a request that went back to waiting is looked at."""

@@ -67,6 +67,7 @@ def call_view(call: Call, side: Side, ice: IceServers, now: datetime) -> CallVie
         ice_expires_at=timestamp(answer.expires_at) if answer else None,
         ice_policy="all" if call.direct else ice.policy,
         started_at=timestamp(call.created_at),
+        version=call.version,
     )
 
 

@@ -69,6 +69,10 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     ice_expires_at: str | None
     ice_policy: Literal["all", "relay"]
     started_at: str
+    version: int
+    """Grows with every change of the call: a reply that a message of the socket overtook is the older of both."""
+    here: bool = True
+    """Whether the session that asks is the one in the call; messages come to that one only."""
 
 
 class UserView(msgspec.Struct, frozen=True, kw_only=True):

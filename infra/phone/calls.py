@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from infra.phone.errors import ApiError, ServerUnreachable
 from infra.phone.peer import CannotApply, Peer
-from infra.phone.state import Frame, View
+from infra.phone.state import Frame, View, is_older
 from infra.phone.stats import StatsReport
 from infra.phone.tracks import Media
 
@@ -132,6 +132,8 @@ class PhoneCall:
         match frame["type"]:
             case "welcome":
                 self.reports = None  # said again, in case it was lost with everything else
+                if not data["resumed"] and self.peer is not None and self.peer.state != "connected":
+                    await self._rejoin()  # signals may be lost with it
             case "call" if data["call"]["id"] == self.call["id"]:
                 await self._call_changed(data["call"])
             case "peer":
@@ -142,7 +144,7 @@ class PhoneCall:
                 await self._signal(frame)
 
     async def _call_changed(self, call: View) -> None:
-        if (call["attempt"], call["state"] == "ended") < (self.call["attempt"], False):
+        if is_older(call, self.call):
             return
         before, self.call = self.call, call
         if call["state"] != before["state"]:

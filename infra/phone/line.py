@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from infra.phone.state import Frame, PhoneState, View, what_changed
 INCOMING_LIMIT = 512
 STEADY_S = 10.0
 """A connection that lived so long was a good one: the next loss starts from short waits."""
+NEW_TOKEN_S = 60.0
 ANSWER_DEADLINE_S = 10.0
 _RENEW_AGAIN_S = 5.0
 _LOOK_AT_TOKEN_S = 30.0
@@ -192,12 +194,13 @@ class Line:
     # The owner task.
 
     async def _live(self) -> None:
-        renewed = discarded = False
+        discarded = False
+        renewed_at = -math.inf
         while self._stopped is None:
             await self._may_connect.wait()
             code, lived_s = await self._one_socket()
             if lived_s is not None:
-                renewed = False
+                renewed_at = -math.inf
                 if lived_s > STEADY_S:
                     self._backoff.reset()
                     discarded = False
@@ -210,9 +213,11 @@ class Line:
                 discarded = True
                 self._shared.outbox.discard_oldest(verdict.reason)
             if verdict.action is AfterClose.RENEW:
-                if renewed or not await self._renewed_after_refusal():
+                # A token refused though it is new: the session is over. One may also grow old without a network.
+                is_new = time.monotonic() - renewed_at < NEW_TOKEN_S
+                if is_new or not await self._renewed_after_refusal():
                     return self._stop(verdict.reason)
-                renewed = True
+                renewed_at = time.monotonic()
                 continue
             await asyncio.sleep(max(self._backoff.next_s(), self._resume_not_before - time.monotonic()))
 

@@ -59,8 +59,8 @@ class PhoneState:
     def _with_call(self, call: View) -> PhoneState:
         known = self.call
         if known is not None and known["id"] == call["id"]:
-            if (call["attempt"], call["state"] == "ended") < (known["attempt"], known["state"] == "ended"):
-                return self  # ended is for ever, unless the call came back to this session as a new attempt
+            if is_older(call, known):
+                return self
         elif known is not None and call["state"] == "ended" and self.live_call is not None:
             return self  # the late end of an earlier call
         return replace(self, call=call)
@@ -70,6 +70,16 @@ def _how_far(request: View) -> tuple[bool, int, int]:
     """A request only moves forward in this order."""
     state: str = request["state"]
     return state == "ended", request["epoch"], ("waiting", "connecting", "in_call", "ended").index(state)
+
+
+def is_older(call: View, known: View) -> bool:
+    """Whether this view of a call comes too late: a reply over HTTP may be overtaken by messages."""
+    return _how_late(call) < _how_late(known)
+
+
+def _how_late(call: View) -> tuple[int, bool, int]:
+    # Ended is for ever, unless the call came back to this session as a new attempt.
+    return call["attempt"], call["state"] == "ended", call.get("version", 0)
 
 
 def what_changed(before: PhoneState, welcome: View) -> Iterator[Frame]:

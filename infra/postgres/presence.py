@@ -51,7 +51,7 @@ class PostgresPresence:
         return [(row["id"], row["suspended"]) for row in rows]
 
     async def attach(self, session_id: UUID, owner_epoch: int) -> None:
-        """The session's socket is here, under this owner epoch of its mailbox."""
+        """The session's socket is here, under this owner epoch of its mailbox; a later owner's word stands."""
         await self._pool.execute(_SQL["attach"], session_id, owner_epoch)
 
     async def detach(self, session_id: UUID, owner_epoch: int) -> bool:

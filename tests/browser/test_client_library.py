@@ -232,6 +232,16 @@ class TestCloseCodes:
         assert await signed_in.evaluate("window.socket.reason") == "signed_out"
         assert len(scripted.asked("POST", "/v1/sessions/refresh")) == 1
 
+    async def test_4401_for_a_token_that_grew_old_without_a_network_refreshes_again(
+        self, signed_in: Page, scripted: ScriptedServer
+    ) -> None:
+        await (await scripted.welcomed()).close(4401)
+        again = await scripted.socket()
+        await again.next("hello")
+        await signed_in.evaluate("() => { const now = Date.now; Date.now = () => now() + 16 * 60_000; }")
+        await again.close(4401)
+        assert (await (await scripted.socket()).next("hello"))["data"]["token"] == "access-3"
+
     @pytest.mark.parametrize(("code", "reason"), [(4403, "suspended"), (4409, "taken_over")])
     async def test_some_stop(self, signed_in: Page, scripted: ScriptedServer, code: int, reason: str) -> None:
         socket = await scripted.welcomed()

@@ -8,7 +8,7 @@
  * server refused us: its end may have been missed).
  */
 import { ApiError } from "./api.js";
-import { pause } from "./backoff.js";
+import { Backoff, pause } from "./backoff.js";
 import { Emitter } from "./emitter.js";
 import { uuid7 } from "./ids.js";
 import { Peer } from "./peer.js";
@@ -38,6 +38,7 @@ export class Call extends Emitter {
   #closed = false;
   #prepared = false;
   #met = false;
+  #patience = new Backoff();
 
   /**
    * `media` is a `LocalMedia`, complete when the promise `prepared` is (it must not reject); signals that come before are
@@ -94,7 +95,7 @@ export class Call extends Emitter {
 
   /** The server's newer view of this call. An older one (an HTTP reply overtaken by the socket) changes nothing. */
   update(view) {
-    if (this.#closed || view.attempt < this.view.attempt || this.ended) return;
+    if (this.#closed || this.ended || view.attempt < this.view.attempt || view.version < this.view.version) return;
     this.view = view;
     if (view.state === "ended") {
       this.close();
@@ -175,8 +176,14 @@ export class Call extends Emitter {
       this.update(call);
     } catch (error) {
       this.#rejoining = null;
-      this.#explain(error);
+      if (!this.#explain(error) && !this.#peer) this.#rejoinLater();
     }
+  }
+
+  /** A side without a connection has nothing else that would ask again. */
+  async #rejoinLater() {
+    await pause(this.#patience.nextMs());
+    if (!this.#peer) await this.rejoin();
   }
 
   /** Lets everything go; the call itself may live on for the server. */
@@ -228,9 +235,31 @@ export class Call extends Emitter {
     const id = uuid7();
     const frame = { type, id, data, call: this.id, attempt: this.view.attempt };
     const went = this.#peer?.say(frame) ?? false;
-    const sent = this.#socket.send(type, data, { id, call: this.id, attempt: this.view.attempt });
+    const sent = this.#sendWords(type, data, id);
+    sent.catch(() => {});
     if (!went) await sent;
     return id;
+  }
+
+  /**
+   * By the socket, in the attempt that is: words of an earlier one are not lost with it. The channel that took them may
+   * have led nowhere.
+   */
+  async #sendWords(type, data, id) {
+    const { attempt } = this.view;
+    try {
+      await this.#socket.send(type, data, { id, call: this.id, attempt });
+    } catch (error) {
+      const outlived = error.code === "stale_attempt" || error.code === "call_ended";
+      if (!outlived || !(await this.#outlives(attempt))) throw error;
+      await this.#sendWords(type, data, id);
+    }
+  }
+
+  /** Whether a later attempt begins; the word of it may come after what was refused because of it. */
+  async #outlives(attempt) {
+    if (this.view.attempt === attempt) await pause(LOST_SIGNALS_MS);
+    return !this.#closed && this.view.attempt > attempt;
   }
 
   // Attempts.
@@ -293,10 +322,11 @@ export class Call extends Emitter {
     if (!this.#closed) this.#scheduleIce();
   }
 
-  /** The server no longer knows this call as ours: its end was missed. Anything else is tried again by its own timer. */
+  /** Whether the server no longer knows this call as ours: then its end was missed. */
   #explain(error) {
     const isOver = error instanceof ApiError && [403, 404, 409, 410].includes(error.status);
     if (isOver) this.emit("doubt", error.code);
     else console.info("the call could not be renewed now:", error.message);
+    return isOver;
   }
 }

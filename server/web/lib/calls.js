@@ -4,10 +4,12 @@
  *
  * Events: `begun` (Call), `changed` (view), `over` (view; `end_reason` may be unknown after a long absence).
  */
+import { pause } from "./backoff.js";
 import { Call } from "./call.js";
 import { Emitter } from "./emitter.js";
 
 const FLOWS_WITHIN_MS = 2500;
+const ASK_AGAIN_MS = 3000;
 
 export class Calls extends Emitter {
   current = null;
@@ -15,7 +17,8 @@ export class Calls extends Emitter {
   #api;
   #media;
   #prepare;
-  #ended = new Set();
+  /** How far calls are over for this page, by id: all attempts up to this one. One that moved away may come back. */
+  #over = new Map();
   #first = true;
 
   /** `prepare(view)` may open camera or microphone before the first connection is built; it must not throw. */
@@ -39,8 +42,13 @@ export class Calls extends Emitter {
   /** A view of a call from the server, by whichever way it came. */
   take(view, { rejoin = false } = {}) {
     if (this.current?.id === view.id) this.current.update(view);
-    else if (view.state === "ended" || this.#ended.has(view.id)) this.#ended.add(view.id);
-    else this.#begin(view, rejoin);
+    else if (view.state === "ended") this.#isOver(view);
+    else if (view.attempt > (this.#over.get(view.id) ?? 0)) this.#begin(view, rejoin);
+  }
+
+  #isOver(view) {
+    const upTo = view.end_reason === "moved" ? view.attempt : Infinity;
+    this.#over.set(view.id, Math.max(upTo, this.#over.get(view.id) ?? 0));
   }
 
   /** The request went back to waiting, or the page gives up: the call is over for this side. */
@@ -76,19 +84,27 @@ export class Calls extends Emitter {
     this.emit("changed", call.view);
   }
 
+  /** It ended, or was moved to another device, and we were not there to hear it. */
   async #missedEnd(call) {
     try {
       const { call: view } = await this.#api.get(`/v1/calls/${call.id}`);
       if (view.state === "ended") this.#finish(call, view);
+      else if (view.here === false) this.#finish(call, { ...view, state: "ended", end_reason: "moved", end_by: "me" });
       else call.update(view);
     } catch (error) {
       if (error.status === 404) this.#finish(call, { ...call.view, state: "ended", end_reason: "lost", end_by: "system" });
-      else console.info("could not ask about the call:", error.message);
+      else await this.#askAgain(call, error);
     }
   }
 
+  async #askAgain(call, error) {
+    console.info("could not ask about the call:", error.message);
+    await pause(ASK_AGAIN_MS);
+    if (this.current === call && !call.ended) await this.#missedEnd(call);
+  }
+
   #finish(call, view) {
-    this.#ended.add(call.id);
+    this.#isOver(view);
     call.close();
     if (this.current !== call) return;
     this.current = null;

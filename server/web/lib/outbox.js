@@ -40,7 +40,7 @@ export class Outbox {
    */
   add(frame, { replaces = null } = {}) {
     if (replaces) this.#drop((entry) => entry.replaces === replaces, "superseded");
-    if (this.#entries.size >= LIMIT) this.discardOldest();
+    if (this.#entries.size >= LIMIT) this.#giveUp(this.#entries.keys().next().value, { code: "too_many" });
     const settled = new Promise((resolve, reject) => {
       const unwritten = { written: false, refused: false, refusals: 0, timer: null, pauses: new Backoff(this.#random) };
       this.#entries.set(frame.id, { frame, replaces, resolve, reject, ...unwritten });

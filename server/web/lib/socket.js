@@ -24,6 +24,7 @@ export const SUBPROTOCOL = "eyeline.v1";
 const OPENING_MS = 10_000;
 const ACK_AFTER_MS = 150;
 const STEADY_MS = 10_000;
+const NEW_TOKEN_MS = 60_000;
 
 export class EyelineSocket extends Emitter {
   #url;
@@ -40,7 +41,8 @@ export class EyelineSocket extends Emitter {
   #inbox = new Inbox();
   #clockOffsetMs = 0;
   #maxFrameBytes = 64 * 1024;
-  #renewedSinceWelcome = false;
+  #renewing = false;
+  #renewedAt = 0;
   #discardedSinceSteady = false;
   #resumeAt = 0;
 
@@ -83,7 +85,7 @@ export class EyelineSocket extends Emitter {
   start() {
     if (this.#state !== "stopped") return;
     this.#listen();
-    this.#renewedSinceWelcome = false;
+    this.#renewedAt = 0;
     this.#connect();
   }
 
@@ -168,18 +170,21 @@ export class EyelineSocket extends Emitter {
     this.#reconnectTimer = setTimeout(() => this.#connect(), waitMs);
   }
 
+  /** A token that is refused although it is new says that the session is over. One may also age without a network. */
   async #renewAndResume() {
-    if (this.#renewedSinceWelcome) return this.#halt("signed_out");
-    this.#renewedSinceWelcome = true;
+    if (Date.now() - this.#renewedAt < NEW_TOKEN_MS) return this.#halt("signed_out");
     this.#become("waiting");
+    this.#renewing = true;
     try {
       await this.#session.renew();
+      this.#renewedAt = Date.now();
     } catch (error) {
       if (this.#state !== "waiting") return undefined;
       if (error instanceof ApiError && error.status === 401) return this.#halt("signed_out");
       if (error instanceof ApiError && error.status === 403) return this.#halt("suspended");
-      this.#renewedSinceWelcome = false; // no answer is no verdict
-      return this.#resumeLater();
+      return this.#resumeLater(); // no answer is no verdict
+    } finally {
+      this.#renewing = false;
     }
     if (this.#state === "waiting") this.#connect();
     return undefined;
@@ -226,7 +231,7 @@ export class EyelineSocket extends Emitter {
 
   #hurry() {
     if (this.#state === "online") this.#heartbeat.probe();
-    if (this.#state !== "waiting" || this.#resumeAt > Date.now() || this.#renewedSinceWelcome) return;
+    if (this.#state !== "waiting" || this.#resumeAt > Date.now() || this.#renewing) return;
     clearTimeout(this.#reconnectTimer);
     this.#connect();
   }
@@ -271,7 +276,7 @@ export class EyelineSocket extends Emitter {
 
   #online(heartbeatS = 5, tokenExpiresAt = null) {
     clearTimeout(this.#openingTimer);
-    this.#renewedSinceWelcome = false;
+    this.#renewedAt = 0;
     this.#heartbeat.start(heartbeatS * 1000);
     if (tokenExpiresAt) this.#renewal.watch(Date.parse(tokenExpiresAt) - this.serverNow());
     this.#steadyTimer = setTimeout(() => {
