@@ -8,6 +8,7 @@ restart without persistence, and a promoted replica may lack them: a call that f
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -25,16 +26,18 @@ Call = tuple[Sequence[bytes | str], Sequence[Argument]]
 
 
 class Library:
-    """Our functions on one server or cluster. Stateless but for the client: any number may share one."""
+    """Our functions on one server or cluster. Any number may share a client."""
 
     def __init__(self, client: Valkey, code: LibraryCode | None = None) -> None:
         self._client = client
         self._code = code or product_code()
+        self._loading = asyncio.Lock()
+        self._loads = 0
 
     async def call(self, name: str, keys: Sequence[bytes | str], args: Sequence[Argument] = ()) -> Any:
         """FCALL `name` (the file's name without `.lua`). Replies are as RESP2 gives them: int, bytes, None or lists.
 
-        Raises the driver's errors; see `connection.UnavailableAs`.
+        Raises the driver's errors; see `outages.UnavailableAs`.
         """
         [reply] = await self.call_each(name, [(keys, args)])
         if isinstance(reply, Exception):
@@ -54,11 +57,13 @@ class Library:
 
     async def call_each(self, name: str, calls: Sequence[Call]) -> list[Any]:
         """As `call_many`, with the error itself in the place of each reply that failed."""
-        commands = [self._command(name, keys, args) for keys, args in calls]
+        commands, loads = [self._command(name, keys, args) for keys, args in calls], self._loads
         replies = await pipelined(self._client, commands)
         lacking = [place for place, reply in enumerate(replies) if _lacks_functions(reply)]
         if lacking:
-            await self.load()
+            async with self._loading:
+                if loads == self._loads:  # else somebody did so meanwhile
+                    await self.load()
             # Only these: on other servers of a cluster the calls were done.
             again = await pipelined(self._client, [commands[place] for place in lacking])
             for place, reply in zip(lacking, again, strict=True):
@@ -74,6 +79,7 @@ class Library:
             # A primary that is away says so to those who call it.
             if isinstance(reply, Exception) and not is_unavailable(reply) and "already exists" not in str(reply):
                 raise reply
+        self._loads += 1
 
 
 class LibraryCode:

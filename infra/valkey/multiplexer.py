@@ -15,7 +15,7 @@ from redis.exceptions import InvalidResponse, RedisError
 Argument = bytes | str | int | float
 Command = Sequence[Argument]
 
-WAITING_MAX = 4096
+WAITING_MAX = 16_384
 """Callers waiting for replies, or for a connection. More than that is a server that does not keep up: who comes then is
 told so at once."""
 UNREAD_S = 0.01

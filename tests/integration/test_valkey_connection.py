@@ -15,6 +15,7 @@ from redis.exceptions import ResponseError
 
 from infra.valkey.cluster import execute
 from infra.valkey.connection import Server, open_valkey, pipelined_on
+from infra.valkey.library import Library
 from infra.valkey.multiplexer import WAITING_MAX
 from infra.valkey.outages import is_unavailable
 from tests.support.socket_nodes import until
@@ -156,6 +157,17 @@ async def test_too_many_who_wait_are_told_at_once(server: Server) -> None:
     assert not any(task.done() for task in waiting)
     server.multiplexer.close()
     assert all(is_unavailable(reply) for [reply] in await asyncio.gather(*waiting))
+
+
+async def test_functions_that_are_gone_are_loaded_once_for_all_who_miss_them(server: Server) -> None:
+    library = Library(server)
+    await library.load()
+    await execute(server, "FUNCTION", "FLUSH")
+    await execute(server, "CONFIG", "RESETSTAT")
+    calls = (library.call("mailbox_hand", (f"{{{number}}}",), (b"session", b"message")) for number in range(50))
+    assert await asyncio.gather(*calls) == [0] * 50
+    loads = await execute(server, "INFO", "commandstats")
+    assert b"cmdstat_function|load:calls=1," in loads
 
 
 class TestOpening:

@@ -82,7 +82,8 @@ class FakeMailboxes:
             return False
         box.seq += 1
         box.messages.append((box.seq, message))
-        self._keep(box)
+        if box.owner is None:
+            self._keep(box)
         self._hand(box, session_id, box.seq, message)
         return True
 

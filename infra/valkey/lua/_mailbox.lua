@@ -29,8 +29,11 @@ local function mailbox_append(mailbox, messages, session, message, kept_max, kee
   if not owner[1] then return 0 end
   local seq = redis.call('HINCRBY', mailbox, 'seq', 1)
   redis.call('XADD', messages, 'MAXLEN', '~', kept_max, seq .. '-0', 'm', message)
-  -- An owner's beats keep both, once the stream is there.
-  if seq == 1 or not owner[2] then mailbox_keep(mailbox, messages, keep_ms) end
+  if not owner[2] then
+    mailbox_keep(mailbox, messages, keep_ms)
+  elseif redis.call('PTTL', messages) < 0 then -- new; from now on its owner's beats keep it
+    redis.call('PEXPIRE', messages, keep_ms)
+  end
   if owner[2] == caller then return { seq, tonumber(owner[3]) } end
   if owner[2] then mailbox_publish(owner[2], session, owner[3], seq, message) end
   return 1

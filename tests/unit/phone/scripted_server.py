@@ -119,8 +119,9 @@ def offer(request_id: str = "r1", epoch: int = 1) -> Json:
     return {"request_id": request_id, "epoch": epoch, "language": "en", "expires_in_ms": 30_000}
 
 
-def call(state: str = "connecting", attempt: int = 1, call_id: str = "c1") -> Json:
-    return {"id": call_id, "request_id": "r1", "attempt": attempt, "state": state, "side": "volunteer"}
+def call(state: str = "connecting", attempt: int = 1, call_id: str = "c1", version: int = 1) -> Json:
+    of = {"id": call_id, "request_id": "r1", "side": "volunteer"}
+    return {**of, "attempt": attempt, "state": state, "version": version}
 
 
 @asynccontextmanager

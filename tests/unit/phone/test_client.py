@@ -199,6 +199,19 @@ class TestReceiving:
             assert phone.state.call is not None
             assert phone.state.call["attempt"] == 1
 
+    async def test_a_view_that_was_overtaken_changes_nothing(self, server: ScriptedServer) -> None:
+        async with connected(server) as (phone, visit):
+            views = [call(version=2, state="connected"), call(version=1), call(version=3, state="reconnecting")]
+            for number, view in enumerate(views, 1):
+                await visit.say("call", {"call": view}, seq=number)
+            states = []
+            for _ in views:
+                await phone.next("call")
+                assert phone.state.call is not None
+                states.append(phone.state.call["state"])
+            assert states[-1] == "reconnecting"
+            assert "connecting" not in states
+
     async def test_a_new_incarnation_in_the_middle_starts_anew(self, server: ScriptedServer) -> None:
         async with connected(server, seq=40) as (phone, visit):
             await visit.say("welcome", {**(await _welcome_of(phone)), "incarnation": "two", "seq": 0})
@@ -240,6 +253,15 @@ class TestCloseCodes:
             await visit.close(code)
             await server.visit()
             await phone.online()
+
+    async def test_4401_for_a_token_that_grew_old_without_a_network_refreshes_again(
+        self, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("infra.phone.line.NEW_TOKEN_S", 0.0)
+        async with connected(server) as (_, visit):
+            await visit.close(4401)
+            await (await server.visits.get()).close(4401)
+            assert (await server.visit()).hello["token"] == "access-3"
 
     async def test_4401_refreshes_once_and_resumes(self, server: ScriptedServer) -> None:
         async with connected(server) as (phone, visit):
