@@ -33,6 +33,8 @@ class CuttingProxy:
     def __init__(self, node_port: int) -> None:
         self._node_port = node_port
         self._cut_at: str | None = None
+        self._messages_left = 0
+        """Until the one to cut at; 0: none."""
         self._loses_last = False
         self._is_down = False
         self._stop_at: str | None = None
@@ -71,9 +73,13 @@ class CuttingProxy:
                 line.cancel()
             await asyncio.gather(*lines, return_exceptions=True)
 
-    def cut_at(self, type: str, *, lost: bool = False) -> None:
-        """Cut the socket, once, at the next message of this type either way: after it has passed, or before."""
+    def cut_at(self, type: str | None, *, number: int = 1, lost: bool = False) -> None:
+        """Cut the socket, once, at the `number`th message of this type (or of any) either way from now on.
+
+        After it has passed, or before.
+        """
         self._cut_at = type
+        self._messages_left = number
         self._loses_last = lost
         self.cut.clear()
 
@@ -132,10 +138,10 @@ class CuttingProxy:
             await self._going.wait()
 
     def _is_last(self, frame: Frame) -> bool:
-        if frame.type is None or frame.type != self._cut_at:
+        if not self._messages_left or frame.type is None or self._cut_at not in (None, frame.type):
             return False
-        self._cut_at = None
-        return True
+        self._messages_left -= 1
+        return not self._messages_left
 
 
 class _Line:
