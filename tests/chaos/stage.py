@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from infra.phone.state import View
 from tests.support.faults import FaultyNode, Strike
@@ -125,12 +125,3 @@ async def none_left(people: Sequence[Witness], request_id: str) -> None:
 
 def since(moment: float) -> float:
     return time.monotonic() - moment
-
-
-MEDIA: dict[str, Any] = {
-    "state": "connected",
-    "sending": {"audio": True, "video": True},
-    "receiving": {"audio": True, "video": True},
-    "paused": None,
-}
-"""A side's report that all is well."""

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID, uuid4
 
 import pytest
 
-from tests.chaos.stage import BUSY_S, MEDIA, SOON_S, Stage, both_learn, since
-from tests.chaos.strikes import Record, Scene, Step, abandoned, cast_of, groups, move, played, to_the_end
+from infra.phone.state import View
+from tests.chaos.stage import BUSY_S, SOON_S, Stage, both_learn, since
+from tests.chaos.strikes import Record, Scene, Step, abandoned, cast_of, groups, move, no_longer, played, to_the_end
 from tests.support.faults import Strike
-from tests.support.witness import first_offered
+from tests.support.scenes import MEDIA, signals
+from tests.support.witness import PATIENCE_S, Witness, first_offered
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
@@ -60,12 +62,35 @@ ACCEPTING: Sequence[Step] = (
     ("accept", "after", 1),
 )
 
+NEGOTIATING: Sequence[Step] = (
+    ("begin_answer", "before", 1),
+    ("begin_answer", "after", 1),
+    ("judge", "before", 1),
+    ("judge", "after", 1),
+    ("send", "after", 1),
+    ("finish_answer", "before", 1),
+    ("finish_answer", "after", 1),
+    ("judge", "after", 2),
+    ("send", "before", 2),
+    ("relay", "before", 1),
+    ("relay", "after", 1),
+)
+
 CONNECTING: Sequence[Step] = (
     ("change", "before", 1),
     ("write_call", "after", 1),
     ("change", "after", 1),
     ("send", "after", 1),
     ("told_call", "after", 1),
+)
+
+ENDING: Sequence[Step] = (
+    ("change", "before", 1),
+    ("write_call", "after", 1),
+    ("change", "after", 1),
+    ("send", "after", 1),
+    ("told_call", "before", 1),
+    ("told_request", "after", 1),
 )
 
 RETURNING: Sequence[Step] = (
@@ -128,6 +153,45 @@ async def accepting(scene: Scene) -> float:
     return took
 
 
+@pytest.mark.parametrize("strikes", groups(NEGOTIATING))
+async def test_while_negotiating(stage: Stage, strikes: list[Strike], record_property: Record) -> None:
+    await played(stage, strikes, negotiating, record_property)
+
+
+async def negotiating(scene: Scene) -> float:
+    """Struck while the requester offers a connection: both hear what builds it, and the words said meanwhile."""
+    cast = await cast_of(scene)
+    request = await cast.requester.ask_on()
+    await cast.here.accept_on(await cast.here.offered(request["id"]))
+    call = await both_learn(cast.requester, cast.here, request["id"])
+    words = {"chat": {"text": "which one?", "language": "en"}}
+    scene.struck.arm()
+    await say(cast.requester, signals("offer", "r1") | words, call)
+    await scene.struck.struck()
+    struck_at = time.monotonic()
+    move([cast.requester, cast.here], scene.healthy)
+    await heard(cast.here, "description", "candidate", "chat")
+    await say(cast.here, signals("answer", "v1"), call)
+    await heard(cast.requester, "description", "candidate")
+    for one in (cast.requester, cast.here):
+        await one.post("media", MEDIA, call=call, replaces="media")
+    await asyncio.gather(*(one.in_call(request["id"], state="connected") for one in (cast.requester, cast.here)))
+    took = since(struck_at)
+    await to_the_end(scene, cast, cast.here, request["id"])
+    return took
+
+
+async def say(speaker: Witness, said: Mapping[str, View], call: View) -> None:
+    for type_, data in said.items():
+        await speaker.post(type_, data, call=call)
+
+
+async def heard(listener: Witness, *types: str) -> None:
+    """Each at least once: what a node was at when it died is said again."""
+    for type_ in types:
+        await listener.next(type_, timeout=PATIENCE_S)
+
+
 @pytest.mark.parametrize("strikes", groups(CONNECTING))
 async def test_while_connecting(stage: Stage, strikes: list[Strike], record_property: Record) -> None:
     await played(stage, strikes, connecting, record_property)
@@ -177,4 +241,35 @@ async def returning(scene: Scene) -> float:
     await winner.accept_on(offer)
     await cast.here.out_of_call(call["id"])
     await to_the_end(scene, cast, winner, request["id"], epoch=2)
+    return took
+
+
+@pytest.mark.parametrize("strikes", groups(ENDING))
+async def test_while_ending(stage: Stage, strikes: list[Strike], record_property: Record) -> None:
+    await played(stage, strikes, ending, record_property)
+
+
+async def ending(scene: Scene) -> float:
+    """Struck while somebody hangs up who was helped: it is over for both, and completed."""
+    cast = await cast_of(scene)
+    request = await cast.requester.ask_on()
+    await cast.here.accept_on(await cast.here.offered(request["id"]))
+    call = await both_learn(cast.requester, cast.here, request["id"])
+    for one in (cast.requester, cast.here):
+        await one.send("media", MEDIA, call=call)
+    await asyncio.gather(*(one.in_call(request["id"], state="connected") for one in (cast.requester, cast.here)))
+    scene.struck.arm()
+    hanging_up = asyncio.create_task(cast.here.end_call(call, "done"))
+    await scene.struck.struck()
+    struck_at = time.monotonic()
+    await abandoned(hanging_up)
+    move([cast.requester, cast.here], scene.healthy)
+    await cast.here.end_on(call, "done")
+    await asyncio.gather(*(one.out_of_call(call["id"]) for one in (cast.requester, cast.here)))
+    took = since(struck_at)
+    await cast.requester.until(lambda state: state.request is not None and state.request["state"] == "ended")
+    await no_longer(scene, request["id"])
+    ended = await cast.requester.account.call("GET", f"/v1/requests/{request['id']}")
+    assert (ended["request"]["outcome"], ended["request"]["epoch"]) == ("completed", 1)
+    await scene.stage.ledger.at_rest(request["id"])
     return took

@@ -19,9 +19,10 @@ import pytest
 
 from infra.phone.errors import ApiError
 from infra.phone.state import View
-from tests.chaos.stage import BUSY_S, MEDIA, SOON_S, Stage, both_learn, none_left, since, talk
+from tests.chaos.stage import BUSY_S, SOON_S, Stage, both_learn, none_left, since, talk
 from tests.support.engines import Engines, freeze, kill, thaw
 from tests.support.nodes import Node
+from tests.support.scenes import MEDIA
 from tests.support.witness import PATIENCE_S, Witness, first_offered, persistently
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]

@@ -21,9 +21,10 @@ from infra.valkey.index import ValkeyIndex
 from infra.valkey.keys import Shard, Shards
 from infra.valkey.library import Library
 from matching.ports import IndexUnavailable
-from tests.chaos.stage import BUSY_S, MEDIA, SOON_S, Stage, both_learn, none_left, since, talk
+from tests.chaos.stage import BUSY_S, SOON_S, Stage, both_learn, none_left, since, talk
 from tests.support.engines import Engines, freeze, kill, thaw
 from tests.support.nodes import Node
+from tests.support.scenes import MEDIA
 from tests.support.witness import PATIENCE_S, Witness, first_offered
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
-from typing import Any
 
 import aiohttp
 import pytest
@@ -16,13 +15,11 @@ from infra.phone.state import View
 from tests.support.cutting_proxy import CuttingProxy
 from tests.support.engines import Engines
 from tests.support.outside import MARK, Outside
-from tests.support.scenes import MEDIA
+from tests.support.scenes import MEDIA, signals
 from tests.support.witness import Witness, persistently
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\na=ice-ufrag:{ufrag}\r\na=ice-pwd:0123456789abcdef01234567\r\n"
-CANDIDATE = "candidate:1 1 udp 2122063615 127.0.0.1 54332 typ host generation 0 ufrag {ufrag}"
 MESSAGES_AT_MOST = 36
 """On one side's socket, both ways, from `hello` to the end of the call."""
 MESSAGES_AT_LEAST = 20
@@ -109,16 +106,13 @@ async def whole_call(requester: Witness, volunteer: Witness) -> None:
 
 async def negotiate(requester: Witness, volunteer: Witness, call: View) -> None:
     """Descriptions and candidates both ways; each arrives once."""
-    for number, (speaker, listener, kind) in enumerate(
-        ((requester, volunteer, "offer"), (volunteer, requester, "answer"))
-    ):
-        ufrag = f"ufrag{number}"
-        description: dict[str, Any] = {"type": kind, "sdp": SDP.format(ufrag=ufrag), "negotiation": 1}
-        candidate: dict[str, Any] = {"candidate": CANDIDATE.format(ufrag=ufrag), "sdpMid": "0", "negotiation": 1}
-        await speaker.post("description", description, call=call)
-        await speaker.post("candidate", candidate, call=call)
-        assert (await listener.next("description", timeout=20))["data"]["type"] == kind
-        assert (await listener.next("candidate", timeout=20))["data"]["candidate"] == candidate["candidate"]
+    for speaker, listener, kind in ((requester, volunteer, "offer"), (volunteer, requester, "answer")):
+        said = signals(kind, f"ufrag-{kind}")
+        for type_, data in said.items():
+            await speaker.post(type_, data, call=call)
+        for type_, data in said.items():
+            heard = (await listener.next(type_, timeout=20))["data"]
+            assert {key: heard[key] for key in data} == data
     for one in (requester, volunteer):
         assert (told(one, "description"), told(one, "candidate")) == (1, 1)
 

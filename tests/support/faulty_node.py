@@ -26,8 +26,10 @@ from infra.postgres.call_book import PostgresCallBook
 from infra.postgres.news import PostgresNews
 from infra.postgres.queries import queries
 from infra.postgres.request_book import PostgresRequestBook
+from infra.valkey.answers import ValkeyAnswers
 from infra.valkey.index import ValkeyIndex
 from infra.valkey.mailboxes import ValkeyMailboxes
+from infra.valkey.negotiations import ValkeyNegotiations
 from matching.help_desk import HelpDesk
 from server.cli import main
 from server.telling import Telling
@@ -49,6 +51,10 @@ STEPS: Mapping[str, tuple[type[Any], str]] = {
     "begin_call": (PostgresRequestBook, "_begin_call"),
     "change": (PostgresCallBook, "change"),
     "write_call": (PostgresCallBook, "_write"),
+    "begin_answer": (ValkeyAnswers, "begin"),
+    "finish_answer": (ValkeyAnswers, "finish"),
+    "judge": (ValkeyNegotiations, "store"),
+    "relay": (ValkeyMailboxes, "relay"),
 }
 """Where a node can be hit. `begin_call` and `write_call` are inside a transaction that holds the request's lock."""
 

@@ -19,6 +19,16 @@ MEDIA: View = {
     "paused": None,
 }
 """A side's report that all is well."""
+_SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\na=ice-ufrag:{ufrag}\r\na=ice-pwd:0123456789abcdef01234567\r\n"
+_CANDIDATE = "candidate:1 1 udp 2122063615 127.0.0.1 54332 typ host generation 0 ufrag {ufrag}"
+
+
+def signals(kind: str, ufrag: str) -> dict[str, View]:
+    """By type, what a side says to build a connection: its description and one candidate."""
+    return {
+        "description": {"type": kind, "sdp": _SDP.format(ufrag=ufrag), "negotiation": 1},
+        "candidate": {"candidate": _CANDIDATE.format(ufrag=ufrag), "sdpMid": "0", "negotiation": 1},
+    }
 
 
 @dataclass
