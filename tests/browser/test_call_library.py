@@ -197,6 +197,57 @@ class TestWords:
         assert len(await self.chats(stage)) == 1
 
 
+# A call whose media flow or not as `flows` says, and a page that writes down what it says.
+LINK = """async (side) => {
+  const { LinkWords } = await import("/static/lib/link_words.js");
+  const { Emitter } = await import("/static/lib/emitter.js");
+  window.said = [];
+  window.flows = true;
+  window.call = Object.assign(new Emitter(), { view: { state: "connected" }, receivedWithin: () => window.flows });
+  const page = { status: () => {}, speak: (words) => window.said.push(words) };
+  new LinkWords(page, side, () => "All is well.").follow(window.call);
+}"""
+
+
+class TestWordsOfTheLink:
+    async def test_a_lost_socket_is_nobodys_business_while_media_flow(
+        self, page: Page, scripted: ScriptedServer
+    ) -> None:
+        await page.goto(f"{scripted.url}/blank")
+        await page.evaluate(LINK, "volunteer")
+        await page.evaluate("window.call.emit('peer', { state: 'away', cause: 'network' })")
+        await page.evaluate("window.call.emit('peer', { state: 'back', cause: 'network' })")
+        assert await page.evaluate("window.said") == []
+
+    @pytest.mark.parametrize(
+        ("other", "away"),
+        [
+            ("volunteer", "The volunteer's connection is gone for a moment. Please wait."),
+            ("requester", "The other person's connection is gone for a moment. Please wait."),
+        ],
+    )
+    async def test_who_is_gone_and_back_is_said_once(
+        self, page: Page, scripted: ScriptedServer, other: str, away: str
+    ) -> None:
+        await page.goto(f"{scripted.url}/blank")
+        await page.evaluate(LINK, other)
+        await page.evaluate("window.call.emit('peer', { state: 'away', cause: 'network' })")
+        await page.evaluate("() => { window.flows = false; }")
+        await until(page, "window.said.length > 0")
+        await page.evaluate("() => { window.flows = true; }")
+        await page.evaluate("window.call.emit('peer', { state: 'back', cause: 'network' })")
+        assert await page.evaluate("window.said") == [away, "Connected again."]
+
+    async def test_a_network_that_reaches_no_relay_is_said(self, page: Page, scripted: ScriptedServer) -> None:
+        await page.goto(f"{scripted.url}/blank")
+        await page.evaluate(LINK, "volunteer")
+        await page.evaluate("window.call.emit('no_relay')")
+        assert await page.evaluate("window.said") == [
+            "Your network does not let the call through. Another network may help: mobile data instead of Wi-Fi, or the"
+            " other way round."
+        ]
+
+
 async def test_what_waits_for_a_connection_is_bounded(page: Page, scripted: ScriptedServer) -> None:
     await page.goto(f"{scripted.url}/blank")
     given_up = await page.evaluate(

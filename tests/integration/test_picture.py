@@ -122,3 +122,16 @@ async def test_a_call_that_never_came_about_leaves_a_row_too(outside: Outside) -
         await pair.requester.end_call(pair.call, "left")
         [row] = await rows(outside, "call_quality", pair)
         assert (row["requester"], row["volunteer"]) == (None, None)
+
+
+async def test_who_loses_their_socket_is_said_to_be_away_and_then_back(outside: Outside) -> None:
+    async with Scene.of(outside) as scene:
+        pair = await scene.pair(connected=True)
+        for gone, stays in (pair.both, pair.both[::-1]):
+            gone.cut(come_back=False)
+            away = await stays.next("peer")
+            assert away["data"] == {"state": "away", "cause": "network"}
+            assert (away["call"], away["attempt"]) == (pair.call["id"], pair.call["attempt"])
+            gone.come_back()
+            assert (await stays.next("peer"))["data"] == {"state": "back", "cause": "network"}
+            await gone.online()
