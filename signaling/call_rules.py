@@ -67,7 +67,7 @@ class CallLimits:
 
     As long after Postgres (or every node) was away nobody is judged at all: who is there has had time to say so."""
     away_with_media: timedelta = timedelta(seconds=60)
-    """How long sockets may be gone while media still runs, as far as anybody knows."""
+    """How long a socket may be gone while media still runs."""
     pause: timedelta = timedelta(minutes=10)
     """How long a paused picture is not taken for a frozen one."""
 
@@ -266,12 +266,16 @@ def _practice_over(practice: Practice, now: datetime) -> EndReason | None:
 
 
 def _vanished(call: Call, side: Side, now: datetime, limits: CallLimits) -> bool:
-    """While media runs only signalling is lost, and people go on talking; once it breaks, the grace begins."""
-    one = call.end(side)
+    """While the other side still receives this one only signalling is lost, and people go on talking.
+
+    Once media break, or nobody is there any more to say that they do not, the grace begins.
+    """
+    one, other = call.end(side), call.end(side.other)
     gone_since = one.away_since or one.seen_at + limits.unseen_slack
-    if call.reconnecting_since is None:
+    if call.reconnecting_since is None and other.away_since is None:
         return now - gone_since >= limits.away_with_media
-    return now - max(gone_since, call.reconnecting_since) >= limits.grace
+    doubtful_since = max(call.reconnecting_since or gone_since, other.away_since or gone_since)
+    return now - max(gone_since, doubtful_since) >= limits.grace
 
 
 def next_look(call: Call, now: datetime, limits: CallLimits) -> datetime:

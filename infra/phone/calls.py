@@ -132,8 +132,6 @@ class PhoneCall:
         match frame["type"]:
             case "welcome":
                 self.reports = None  # said again, in case it was lost with everything else
-                if not data["resumed"] and self.peer is not None and self.peer.state != "connected":
-                    await self._rejoin()  # signals may be lost with it
             case "call" if data["call"]["id"] == self.call["id"]:
                 await self._call_changed(data["call"])
             case "peer":

@@ -216,7 +216,8 @@ class Outside:
             "SELECT table_name, array_agg(column_name::text ORDER BY ordinal_position) AS names"
             " FROM information_schema.columns JOIN information_schema.tables t USING (table_schema, table_name)"
             " WHERE table_schema = 'public' AND t.table_type = 'BASE TABLE'"
-            " AND table_name <> 'relistings' GROUP BY 1 ORDER BY 1"  # nodes take from it when they like
+            # Nodes take from the one when they like, and write the other every two seconds.
+            " AND table_name NOT IN ('relistings', 'watch') GROUP BY 1 ORDER BY 1"
         )
         parts = []
         for table, names in columns:

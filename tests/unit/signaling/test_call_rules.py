@@ -262,11 +262,12 @@ class TestLook:
         assert look(gone, NOON + seconds(59.999), LIMITS) is gone
         assert look(gone, NOON + seconds(60), LIMITS).end_reason is EndReason.LOST
 
-    def test_when_both_sockets_are_away_too(self) -> None:
-        """Two people who talk are not parted by a server that went."""
-        gone = away(away(call(CONNECTED), REQUESTER, NOON), VOLUNTEER, NOON)
-        assert look(gone, NOON + seconds(59.999), LIMITS) is gone
-        assert look(gone, NOON + seconds(60), LIMITS).end_reason is EndReason.LOST
+    @pytest.mark.parametrize(("side", "later_s"), [(side, later_s) for side in Side for later_s in (0, 45)])
+    def test_when_both_sockets_are_away_only_for_the_grace(self, side: Side, later_s: int) -> None:
+        """Nobody is left to say that media run."""
+        gone = away(away(call(CONNECTED), side, NOON), side.other, NOON + seconds(later_s))
+        assert look(gone, NOON + seconds(later_s + 29.999), LIMITS) is gone
+        assert look(gone, NOON + seconds(later_s + 30), LIMITS).end_reason is EndReason.LOST
 
     @pytest.mark.parametrize("side", Side)
     def test_media_that_break_while_a_socket_is_away_have_their_whole_grace(self, side: Side) -> None:
