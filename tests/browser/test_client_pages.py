@@ -183,6 +183,26 @@ class TestSigningIn:
         assert await page.evaluate("[document.documentElement.lang, document.documentElement.dir]") == ["da", "ltr"]
 
 
+class TestLoading:
+    @pytest.mark.parametrize("name", ["requester.js", "lib/words.js"])
+    async def test_a_page_whose_scripts_did_not_come_is_loaded_again(
+        self, page: Page, scripted: ScriptedServer, name: str
+    ) -> None:
+        """As when the network changes meanwhile; and nobody could be told that nothing came."""
+        broken = 0
+
+        async def break_off(route: Any) -> None:
+            nonlocal broken
+            broken += 1
+            await (route.abort("connectionaborted") if broken <= 2 else route.continue_())
+
+        await page.route(f"**/static/{name}", break_off)
+        await page.goto(f"{scripted.url}/requester?as=anna")
+        await scripted.welcomed()
+        await is_in(page, "rest")
+        assert broken == 3
+
+
 class TestRequester:
     async def test_by_keyboard_alone_from_rest_to_cancelled(
         self, requester: tuple[Page, ScriptedSocket], scripted: ScriptedServer

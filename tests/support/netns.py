@@ -128,6 +128,7 @@ class Net:
         namespace = Namespace(f"{self._prefix}-{name}")
         _run("ip", "netns", "add", namespace.name)
         self._made.append(namespace)
+        namespace.inside(_without_ipv6)
         _run("ip", "-n", namespace.name, "link", "set", "lo", "up")
         if forwards:
             namespace.inside(lambda: Path("/proc/sys/net/ipv4/ip_forward").write_text("1"))
@@ -174,6 +175,13 @@ def _sweep() -> None:
     for path in Path("/run/netns").glob("eyeline-*"):
         if not Path("/proc", path.name.split("-")[1]).exists():
             subprocess.run(["ip", "netns", "delete", path.name], check=False, capture_output=True, timeout=COMMAND_S)
+
+
+def _without_ipv6() -> None:
+    """Or addresses come up a second after their links: to browsers that is another network, in the middle of a page."""
+    switch = Path("/proc/sys/net/ipv6/conf/default/disable_ipv6")
+    if switch.exists():
+        switch.write_text("1")
 
 
 def _run(*command: str, words: str | None = None) -> None:
