@@ -117,6 +117,8 @@ class RequestLimits:
     """A requester unseen for so long while waiting has gone."""
     unseen_slack: timedelta = timedelta(seconds=15)
     """So long after sightings could not be written nobody is taken for gone: who is there has had time to be seen."""
+    outage: timedelta = timedelta(minutes=30)
+    """Who was unseen for so long besides has gone, whatever could be written."""
     look_waiting: timedelta = timedelta(seconds=1)
     look_in_call: timedelta = timedelta(seconds=3)
     cooldown: Cooldown = field(default_factory=Cooldown)
@@ -209,7 +211,8 @@ def _withdraw_all(case: Case, reason: WithdrawReason) -> tuple[Offer, ...]:
 def _has_gone(case: Case, now: datetime, limits: RequestLimits) -> bool:
     since = case.watched_since
     watched = since is None or now - since >= limits.unseen_slack
-    return watched and now - case.requester_seen_at >= limits.unseen_failed
+    patience = timedelta() if watched else limits.outage
+    return now - case.requester_seen_at >= limits.unseen_failed + patience
 
 
 def look(case: Case, now: datetime, limits: RequestLimits) -> Change:

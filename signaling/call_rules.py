@@ -65,7 +65,9 @@ class CallLimits:
     unseen_slack: timedelta = timedelta(seconds=15)
     """Sessions in a call are written down as seen only so often; absence is judged with this much patience added.
 
-    As long after Postgres (or every node) was away nobody is judged at all: who is there has had time to say so."""
+    As long after Postgres (or every node) was away nobody is judged by it: who is there has had time to say so."""
+    outage: timedelta = timedelta(minutes=30)
+    """What is overdue for so long is over, whatever could be written down meanwhile."""
     away_with_media: timedelta = timedelta(seconds=60)
     """How long a socket may be gone while media still runs."""
     pause: timedelta = timedelta(minutes=10)
@@ -224,24 +226,25 @@ def back(call: Call, side: Side, now: datetime) -> Call:
 
 def look(call: Call, now: datetime, limits: CallLimits) -> Call:
     """What time decides, a call that never connected, one broken beyond its grace, sides that vanished; and what was
-    decided about its people."""
+    decided about its people. Right after nothing could be written it is judged as if it were half an hour ago."""
     if call.state is _ENDED:
         return call
     if (side := next((side for side in Side if call.end(side).suspended), None)) is not None:
         return end(call, EndReason.SUSPENDED, side, now)
     if call.practice is not None and (over := _practice_over(call.practice, now)) is not None:
         return end(call, over, None, now)
+    judged_at = now
     if call.watched_since is not None and now - call.watched_since < limits.unseen_slack:
-        return call
+        judged_at = now - limits.outage
     if call.state is _CONNECTING:
-        return end(call, EndReason.NEVER_CONNECTED, None, now) if now >= call.connect_by else call
+        return end(call, EndReason.NEVER_CONNECTED, None, now) if judged_at >= call.connect_by else call
     since = call.reconnecting_since
-    if since is not None and now - since >= limits.grace and now >= call.connect_by:
+    if since is not None and judged_at - since >= limits.grace and judged_at >= call.connect_by:
         return end(call, EndReason.LOST, None, now)
-    if any(_vanished(call, side, now, limits) for side in Side):
+    if any(_vanished(call, side, judged_at, limits) for side in Side):
         return end(call, EndReason.LOST, None, now)
     seen = _see_picture(_without_old_pause(call, now, limits), now)
-    return end(seen, EndReason.LOST, None, now) if _is_blind(seen, now, limits) else seen
+    return end(seen, EndReason.LOST, None, now) if _is_blind(seen, judged_at, limits) else seen
 
 
 def _without_old_pause(call: Call, now: datetime, limits: CallLimits) -> Call:

@@ -176,22 +176,22 @@ class Switchboard:
         """The node whose phone is one side of it goes."""
         await self._change(call_id, lambda call, now: call_rules.end(call, EndReason.DRAINED, None, now))
 
-    async def attached(self, call_id: UUID, session_id: UUID, owner_epoch: int) -> Changed:
-        """The session's socket is (again) here, by the word of this owner of its mailbox."""
-        return await self._presence(call_id, session_id, owner_epoch, call_rules.back)
+    async def attached(self, call_id: UUID, session_id: UUID) -> Changed:
+        """The session's socket is (again) here."""
+        return await self._presence(call_id, session_id, call_rules.back)
 
     async def detached(self, call_id: UUID, session_id: UUID, owner_epoch: int) -> Changed:
-        """The session's socket is gone, by the word of this owner of its mailbox."""
-        return await self._presence(call_id, session_id, owner_epoch, call_rules.away)
+        """The session's socket is gone, by the word of this owner of its mailbox; void when a later one has one."""
 
-    async def _presence(
-        self, call_id: UUID, session_id: UUID, owner_epoch: int, rule: Callable[[Call, Side, datetime], Call]
-    ) -> Changed:
-        """Void when a later owner has a socket of the session."""
+        def away(call: Call, side: Side, now: datetime) -> Call:
+            return call if call.end(side).owner_epoch > owner_epoch else call_rules.away(call, side, now)
 
+        return await self._presence(call_id, session_id, away)
+
+    async def _presence(self, call_id: UUID, session_id: UUID, rule: Callable[[Call, Side, datetime], Call]) -> Changed:
         def apply(call: Call, now: datetime) -> Call:
             side = call.side_of_session(session_id)
-            return call if side is None or call.end(side).owner_epoch > owner_epoch else rule(call, side, now)
+            return call if side is None else rule(call, side, now)
 
         return await self._change(call_id, apply)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -74,12 +75,9 @@ def _how_far(request: View) -> tuple[bool, int, int]:
 
 def is_older(call: View, known: View) -> bool:
     """Whether this view of a call comes too late: a reply over HTTP may be overtaken by messages."""
-    return _how_late(call) < _how_late(known)
-
-
-def _how_late(call: View) -> tuple[int, bool, int]:
     # Ended is for ever, unless the call came back to this session as a new attempt.
-    return call["attempt"], call["state"] == "ended", call.get("version", 0)
+    this, that = ((view["attempt"], view["state"] == "ended") for view in (call, known))
+    return this < that or (this == that and call.get("version", math.inf) < known.get("version", 0))
 
 
 def what_changed(before: PhoneState, welcome: View) -> Iterator[Frame]:

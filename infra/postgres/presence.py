@@ -35,12 +35,12 @@ class PostgresPresence:
 
         Gives sessions that were seen although they have ended, and whether their person is suspended.
         """
-        await self._pool.execute(_SQL["watch"])
         over: list[tuple[UUID, bool]] = []
         while self._sighted:
             some = sorted(self._sighted)[:BATCH]
             over += await self._sighting(some)
             self._sighted.difference_update(some)
+        await self._pool.execute(_SQL["watch"])
         return over
 
     async def _sighting(self, sessions: Collection[UUID]) -> list[tuple[UUID, bool]]:
@@ -51,7 +51,7 @@ class PostgresPresence:
         return [(row["id"], row["suspended"]) for row in rows]
 
     async def attach(self, session_id: UUID, owner_epoch: int) -> None:
-        """The session's socket is here, under this owner epoch of its mailbox; a later owner's word stands."""
+        """The session's socket is here, under this owner epoch of its mailbox."""
         await self._pool.execute(_SQL["attach"], session_id, owner_epoch)
 
     async def detach(self, session_id: UUID, owner_epoch: int) -> bool:

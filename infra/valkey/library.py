@@ -24,6 +24,8 @@ from infra.valkey.outages import is_unavailable
 Call = tuple[Sequence[bytes | str], Sequence[Argument]]
 """KEYS and ARGV of one call."""
 
+LOADS_AT_MOST = 2
+
 
 class Library:
     """Our functions on one server or cluster. Any number may share a client."""
@@ -59,11 +61,14 @@ class Library:
         """As `call_many`, with the error itself in the place of each reply that failed."""
         commands, loads = [self._command(name, keys, args) for keys, args in calls], self._loads
         replies = await pipelined(self._client, commands)
-        lacking = [place for place, reply in enumerate(replies) if _lacks_functions(reply)]
-        if lacking:
+        for _ in range(LOADS_AT_MOST):
+            lacking = [place for place, reply in enumerate(replies) if _lacks_functions(reply)]
+            if not lacking:
+                break
             async with self._loading:
-                if loads == self._loads:  # else somebody did so meanwhile
+                if loads == self._loads:  # else somebody did so meanwhile, perhaps without the server that lacks them
                     await self.load()
+                loads = self._loads
             # Only these: on other servers of a cluster the calls were done.
             again = await pipelined(self._client, [commands[place] for place in lacking])
             for place, reply in zip(lacking, again, strict=True):

@@ -18,7 +18,7 @@ from server.auth import Caller
 from server.failures import where_raised
 from server.socket import metrics
 from server.socket.conversation import Snapshot
-from server.socket.envelope import Head, call_is_over, encode, numbered, read_head, read_offer
+from server.socket.envelope import Head, call_is_over, encode, numbered, read_head, read_offer, read_withdrawn
 from server.socket.messages import Welcome, WelcomeFrame
 from server.socket.outgoing import PING, Outgoing
 from server.socket.rules import Close, SocketRules
@@ -46,6 +46,7 @@ class Connection:
         "_interrupted",
         "_offers",
         "_receiving",
+        "_ringing",
         "_rules",
         "_socket",
         "_transport",
@@ -97,6 +98,7 @@ class Connection:
         self._acked = -1
         self._trimmed = 0
         self._offers: list[tuple[int, UUID, int]] = []
+        self._ringing: tuple[UUID, ...] = ()
 
     @property
     def session_id(self) -> UUID:
@@ -104,8 +106,8 @@ class Connection:
 
     @property
     def in_haste(self) -> bool:
-        """In a call, or a requester, who may be waiting for one."""
-        return self._call_live or self.caller.role != "volunteer"
+        """In a call, being rung, or a requester, who may be waiting for one."""
+        return self._call_live or bool(self._ringing) or self.caller.role != "volunteer"
 
     @property
     def closing(self) -> bool:
@@ -148,6 +150,7 @@ class Connection:
         """Queue the welcome as of the claim's seq; always the first frame of a connection or incarnation."""
         claim = self.claim
         self._offers.extend((claim.seq, offer.request_id, offer.epoch) for offer in snapshot.offers)
+        self._ringing = tuple(offer.request_id for offer in snapshot.offers)
         self._call_live = snapshot.call is not None and snapshot.call.state != "ended"
         data = Welcome(
             session=self.session_id,
@@ -179,7 +182,12 @@ class Connection:
 
     def _note_meaning(self, seq: int, head: Head) -> None:
         if head.type == "offer":
-            self._offers.append((seq, *read_offer(head)))
+            request_id, epoch = read_offer(head)
+            self._offers.append((seq, request_id, epoch))
+            self._ringing = (*self._ringing, request_id)
+        elif head.type == "offer_withdrawn" and self._ringing:
+            withdrawn = read_withdrawn(head)
+            self._ringing = tuple(one for one in self._ringing if one != withdrawn)
         elif head.type == "call":
             was_live, self._call_live = self._call_live, not call_is_over(head)
             if was_live and not self._call_live:

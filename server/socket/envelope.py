@@ -169,6 +169,7 @@ class _CallData(msgspec.Struct, frozen=True):
 
 _head = msgspec.json.Decoder(Head)
 _offer = msgspec.json.Decoder(_OfferData)
+_withdrawn = msgspec.json.Decoder(_OfferHead)
 _call = msgspec.json.Decoder(_CallData)
 
 
@@ -181,6 +182,11 @@ def read_offer(head: Head) -> tuple[UUID, int]:
     """(request id, epoch) of an `offer`."""
     offer = _offer.decode(head.data).offer
     return offer.request_id, offer.epoch
+
+
+def read_withdrawn(head: Head) -> UUID:
+    """The request of an `offer_withdrawn`."""
+    return _withdrawn.decode(head.data).request_id
 
 
 def call_is_over(head: Head) -> bool:

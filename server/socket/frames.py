@@ -84,27 +84,29 @@ class Frames:
         await self._presence.attach(caller.session_id, owner_epoch)
         if caller.role == "volunteer":  # may be asked within their hours while the app is open
             await self._desk.person_changed(caller.user_id)
-        await self._side_moved(caller, owner_epoch, self._desk.switchboard.attached, "back")
+        await self._side_moved(caller, self._desk.switchboard.attached, "back")
 
     async def detached(self, caller: Caller, owner_epoch: int) -> None:
         if not await self._presence.detach(caller.session_id, owner_epoch):
             return
         if caller.role != "requester":
             await self._desk.person_changed(caller.user_id)
-        await self._side_moved(caller, owner_epoch, self._desk.switchboard.detached, "away")
+
+        async def away(call_id: UUID, session_id: UUID) -> Changed:
+            return await self._desk.switchboard.detached(call_id, session_id, owner_epoch)
+
+        await self._side_moved(caller, away, "away")
 
     def left(self, session_id: UUID) -> None:
         self._routes.pop(session_id, None)
 
-    async def _side_moved(
-        self, caller: Caller, owner_epoch: int, move: Callable[[UUID, UUID, int], Awaitable[Changed]], state: str
-    ) -> None:
+    async def _side_moved(self, caller: Caller, move: Callable[[UUID, UUID], Awaitable[Changed]], state: str) -> None:
         """Write that a side's socket came or went, and let the other side know when that is news."""
         call = await self._desk.switchboard.live_of_person(caller.user_id)
         side = call.side_of_session(caller.session_id) if call is not None else None
         if call is None or side is None:
             return
-        changed = await move(call.id, caller.session_id, owner_epoch)
+        changed = await move(call.id, caller.session_id)
         was_away = changed.before.end(side).away_since is not None
         is_away = changed.after.end(side).away_since is not None
         if was_away != is_away and changed.after.state is not CallState.ENDED:

@@ -51,7 +51,7 @@ class RequesterPage {
   });
   #waiting = new Waiting(this.#page);
   #troubles = new Troubles(this.#page, this.#account.session);
-  #link = new LinkWords(this.#page, "volunteer", () => this.#wordsInCall("connected", true));
+  #link = new LinkWords(this.#page, "volunteer", () => this.#wordsInCall("connected", false));
   #cameraWishes = new CameraWishes(this.#page, this.#media, new PhotoGiver(this.#page, this.#media));
   #request = null;
   #asking = new Asking(this.#api, this.#media);
@@ -431,7 +431,7 @@ class RequesterPage {
 
   #connection(state, reason) {
     if (state === "online") this.#page.online(true);
-    else if (state !== "stopped") this.#page.online(false, { talking: () => this.#calls.flows });
+    else if (state !== "stopped") this.#page.online(false, { talking: () => this.#calls.flows, restsMs: this.#socket.restsMs });
     else this.#stopped(reason);
   }
 

@@ -285,6 +285,7 @@ class VolunteerPage {
       return;
     }
     this.#wish = wish;
+    this.#socket.hurry();
     if (this.#socket.state === "online") this.#fulfil();
     else if (this.#socket.reason === "taken_over") this.#socket.useHere();
   }
@@ -410,7 +411,7 @@ class VolunteerPage {
 
   #connection(state, reason) {
     if (state === "online") this.#page.online(true);
-    else if (state !== "stopped") this.#page.online(false, { talking: () => this.#calls.flows });
+    else if (state !== "stopped") this.#page.online(false, { talking: () => this.#calls.flows, restsMs: this.#socket.restsMs });
     else this.#stopped(reason);
   }
 

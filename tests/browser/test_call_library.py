@@ -27,6 +27,7 @@ STAGE = """async () => {
     send: (type, data, { id = crypto.randomUUID(), call, attempt, replaces } = {}) =>
       outbox.add({ type, id, data, call, attempt }, { replaces }),
     forgetCall: (id, before) => outbox.forgetCall(id, before),
+    hurry: () => {},
   });
   const pauses = Object.assign(new Emitter(), { cause: null });
   const media = Object.assign(new Emitter(), { pauses, outgoing: () => null, audio: null, video: null, stream: null });
@@ -142,6 +143,16 @@ class TestRejoining:
         await until(stage, "stage.here()[1]")
         assert await stage.evaluate("stage.asked") == [REJOIN] * 3
 
+    async def test_nothing_that_is_said_meanwhile_builds_the_lost_connection_again(self, stage: Page) -> None:
+        await replies(stage, REJOIN, 503, view(2, "reconnecting", 2))
+        await stage.evaluate("(running) => stage.welcome(running, false)", view(state="connected"))
+        await until(stage, "stage.asked.length === 1")
+        await told(stage, view(state="connected"))
+        assert await here(stage) == [1, False]
+        assert await stage.evaluate("stage.calls.current.phase") == "arriving"
+        await until(stage, "stage.here()[1]")
+        assert await here(stage) == [2, True]
+
     async def test_refused_for_good_it_asks_how_the_call_ended(self, stage: Page) -> None:
         await replies(stage, REJOIN, 409)
         await replies(stage, GET, view(1, "ended", 2, end_reason="lost", end_by="system"))
@@ -188,6 +199,19 @@ class TestWords:
         await until(stage, f"{self.CHATS}.length === 2")
         assert [attempt for _, attempt in await self.chats(stage)] == [1, 2]
 
+    async def test_are_not_overtaken_by_later_ones_when_they_wait_for_it(self, stage: Page) -> None:
+        await told(stage, view())
+        await until(stage, "stage.here()[1]")
+        await stage.evaluate("() => { stage.calls.current.control('torch', true); }")
+        [torch] = await stage.evaluate("stage.written.filter(({ type }) => type === 'control')")
+        await stage.evaluate("(id) => stage.refuse(id, 'stale_attempt')", torch["id"])
+        await told(stage, view(2, "reconnecting", 2))
+        await stage.evaluate("() => { stage.calls.current.control('torch', false); }")
+        controls = "stage.written.filter(({ type }) => type === 'control')"
+        await until(stage, f"{controls}.length === 3")
+        written = await stage.evaluate(controls)
+        assert [(one["attempt"], one["data"]["value"]) for one in written] == [(1, True), (2, True), (2, False)]
+
     async def test_of_a_call_that_is_over_are_not_said_again(self, stage: Page) -> None:
         await told(stage, view())
         await until(stage, "stage.here()[1]")
@@ -203,7 +227,9 @@ LINK = """async (side) => {
   const { Emitter } = await import("/static/lib/emitter.js");
   window.said = [];
   window.flows = true;
-  window.call = Object.assign(new Emitter(), { view: { state: "connected" }, receivedWithin: () => window.flows });
+  window.looked = 0;
+  const receivedWithin = () => { window.looked += 1; return window.flows; };
+  window.call = Object.assign(new Emitter(), { view: { state: "connected" }, receivedWithin });
   const page = { status: () => {}, speak: (words) => window.said.push(words) };
   new LinkWords(page, side, () => "All is well.").follow(window.call);
 }"""
@@ -216,6 +242,7 @@ class TestWordsOfTheLink:
         await page.goto(f"{scripted.url}/blank")
         await page.evaluate(LINK, "volunteer")
         await page.evaluate("window.call.emit('peer', { state: 'away', cause: 'network' })")
+        await until(page, "window.looked > 1")
         await page.evaluate("window.call.emit('peer', { state: 'back', cause: 'network' })")
         assert await page.evaluate("window.said") == []
 

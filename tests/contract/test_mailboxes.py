@@ -402,12 +402,12 @@ class TestLosing:
 
     async def test_messages_do_not_keep_a_mailbox_whose_owner_is_gone(self, subject: Subject, session: UUID) -> None:
         """Its node died without a farewell: it lives as long as after the last beat, however much is sent to it."""
-        node = subject.node(keep_ms=400)
+        node = subject.node(keep_ms=1000)
         await node.claim(session, resume=None)
         for number in range(1, 4):
-            await subject.pass_ms(120)
+            await subject.pass_ms(250)
             assert await node.send(session, message(number))
-        await subject.pass_ms(120)
+        await subject.pass_ms(500)
         assert not await node.send(session, message(4))
 
     async def test_messages_to_a_released_mailbox_keep_it(self, subject: Subject, session: UUID) -> None:

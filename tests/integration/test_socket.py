@@ -679,6 +679,10 @@ class TestTokens:
         assert await client.end() == 4401
 
 
+RING = b'{"type":"offer","data":{"offer":{"request_id":"01900000-0000-7000-8000-0000000000b1","epoch":1}}}'
+RING_OVER = b'{"type":"offer_withdrawn","data":{"request_id":"01900000-0000-7000-8000-0000000000b1","epoch":1}}'
+
+
 class TestDrain:
     async def test_everyone_is_told_and_closed_and_resumes_elsewhere(self, sockets: Sockets, node: SocketNode) -> None:
         other = await sockets.node()
@@ -705,6 +709,12 @@ class TestDrain:
         in_call, asking = await node.enter(caller()), await node.enter(replace(caller(), role="requester"))
         await sockets.send(in_call.who, b'{"type":"call","data":{"call":{"state":"connected"}}}')
         await in_call.hear("call")
+        rung, left_alone = waiting[:2]
+        for one in (rung, left_alone):
+            await sockets.send(one.who, RING)
+            await one.hear("offer")
+        await sockets.send(left_alone.who, RING_OVER)
+        await left_alone.hear("offer_withdrawn")
         reading = [asyncio.create_task(_drained(client)) for client in (*waiting, in_call, asking)]
         order, send_off = list[UUID](), node.hub._send_off
 
@@ -714,9 +724,9 @@ class TestDrain:
 
         monkeypatch.setattr(node.hub, "_send_off", noted)
         await node.hub.drain()
-        *late, second, first = await asyncio.gather(*reading)
-        assert {in_call.who.session_id, asking.who.session_id} == set(order[:2])
-        assert max(first, second) < 1_500 < max(late) < 16_000
+        ringing, *late, second, first = await asyncio.gather(*reading)
+        assert {one.who.session_id for one in (rung, in_call, asking)} == set(order[:3])
+        assert max(ringing, first, second) < 1_500 < max(late) < 16_000
 
     async def test_one_that_does_not_read_does_not_hold_it_up(self, sockets: Sockets) -> None:
         node = await sockets.node(close_s=0.2, drain_s=1.0)

@@ -10,7 +10,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from matching.ports import Swept
+from server.rebirth import Census, Rebirth
 from server.rounds import LOOKS_PER_ROUND, RELIST_PEOPLE, WOKEN_SERVED, Rounds
+from server.socket.hub import Hub
+from tests.support.fakes.town import Town
 
 
 class Desk:
@@ -151,3 +154,18 @@ class TestSilence:
         await Rounds(cast(Any, desk), sightings, Changes(), closed.append, print).forget_silent()
         assert desk.changed == [sightings.silent[1]]
         assert closed == [sightings.silent[0]]
+
+
+async def test_somebody_listed_wrongly_by_a_race_is_listed_anew() -> None:
+    town = Town()
+    [helper] = await town.volunteers(1, "en")
+    await town.index.remove([helper])
+    assert not await town.can_be_drawn(helper)
+
+    class OneSocket:
+        def callers(self) -> list[Any]:
+            return [type("Caller", (), {"user_id": helper, "role": "volunteer"})]
+
+    own = Rebirth(cast(Any, None), cast(Hub, OneSocket()), town.book, town.index, cast(Census, town.listings))
+    await own.list_own()
+    assert await town.can_be_drawn(helper)

@@ -68,8 +68,8 @@ WHERE s.id = $1 AND u.id = s.user_id AND s.ended_at IS NULL AND s.owner_epoch <=
 -- Lost, it is as if the socket had come unnoticed: absence is then judged by sightings. A device that connects is a device
 -- in use; that is written once an hour.
 WITH attached AS (
-    UPDATE sessions SET seen_at = eyeline_now(), owner_epoch = $2
-    WHERE id = $1 AND ended_at IS NULL AND owner_epoch <= $2 AND (SELECT eyeline_may_be_lost())
+    UPDATE sessions SET seen_at = eyeline_now(), owner_epoch = greatest(owner_epoch, $2)
+    WHERE id = $1 AND ended_at IS NULL AND (SELECT eyeline_may_be_lost())
     RETURNING user_id, device_id
 )
 UPDATE devices d SET seen_at = eyeline_now() FROM attached s

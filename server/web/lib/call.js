@@ -35,6 +35,11 @@ export class Call extends Emitter {
   #stopListening;
   #iceTimer = null;
   #rejoining = null;
+  /** The attempt of which a connection existed and is lost: it is not built again, nor any before it. */
+  #lost = 0;
+  #asksLater = false;
+  /** While words wait for it; null: none do. */
+  #nextAttempt = null;
   #closed = false;
   #prepared = false;
   #met = false;
@@ -108,13 +113,12 @@ export class Call extends Emitter {
   }
 
   #changed() {
-    this.#met ||= this.view.state === "connected" && this.#peer !== null;
+    this.#met ||= this.view.state === "connected" && this.view.attempt === this.#peer?.attempt;
     this.emit("change", this.view);
   }
 
   #mustBuild(attempt) {
-    if (!this.#prepared || attempt === this.#peer?.attempt) return false;
-    return !(this.#rejoining && attempt <= this.#rejoining);
+    return this.#prepared && attempt !== this.#peer?.attempt && attempt > this.#lost;
   }
 
   /** A snapshot arrived. `resumed: false` means that signals may be lost: what they were to build must be built anew. */
@@ -169,7 +173,7 @@ export class Call extends Emitter {
   /** Asks for the next attempt, because this side has no connection of the present one. Both then build anew. */
   async rejoin() {
     if (this.#closed || this.#rejoining) return;
-    this.#rejoining = this.view.attempt;
+    this.#rejoining = this.#lost = this.view.attempt;
     try {
       const { call } = await this.#api.post(`/v1/calls/${this.id}/rejoin`, { attempt: this.#rejoining }, { repeatable: true });
       this.#rejoining = null;
@@ -182,7 +186,10 @@ export class Call extends Emitter {
 
   /** A side without a connection has nothing else that would ask again. */
   async #rejoinLater() {
+    if (this.#asksLater) return;
+    this.#asksLater = true;
     await pause(this.#patience.nextMs());
+    this.#asksLater = false;
     if (!this.#peer) await this.rejoin();
   }
 
@@ -243,9 +250,10 @@ export class Call extends Emitter {
 
   /**
    * By the socket, in the attempt that is: words of an earlier one are not lost with it. The channel that took them may
-   * have led nowhere.
+   * have led nowhere. What is said later waits behind them.
    */
   async #sendWords(type, data, id) {
+    await this.#nextAttempt;
     const { attempt } = this.view;
     try {
       await this.#socket.send(type, data, { id, call: this.id, attempt });
@@ -258,8 +266,21 @@ export class Call extends Emitter {
 
   /** Whether a later attempt begins; the word of it may come after what was refused because of it. */
   async #outlives(attempt) {
-    if (this.view.attempt === attempt) await pause(LOST_SIGNALS_MS);
+    if (!this.#closed && this.view.attempt === attempt) await (this.#nextAttempt ??= this.#waitForAttempt());
     return !this.#closed && this.view.attempt > attempt;
+  }
+
+  #waitForAttempt() {
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        for (const stop of stops) stop();
+        this.#nextAttempt = null;
+        resolve();
+      };
+      const timer = setTimeout(done, LOST_SIGNALS_MS);
+      const stops = ["attempt", "closed"].map((event) => this.on(event, done));
+    });
   }
 
   // Attempts.

@@ -20,6 +20,7 @@ export class Calls extends Emitter {
   /** How far calls are over for this page, by id: all attempts up to this one. One that moved away may come back. */
   #over = new Map();
   #first = true;
+  #asking = null;
 
   /** `prepare(view)` may open camera or microphone before the first connection is built; it must not throw. */
   constructor({ socket, api, media, prepare = async () => {} }) {
@@ -74,6 +75,7 @@ export class Calls extends Emitter {
 
   #begin(view, rejoin) {
     if (this.current) this.drop();
+    this.#socket.hurry();
     const parts = { socket: this.#socket, api: this.#api, media: this.#media, prepared: this.#prepare(view) };
     const call = new Call({ ...parts, view, rejoin });
     this.current = call;
@@ -99,7 +101,10 @@ export class Calls extends Emitter {
 
   async #askAgain(call, error) {
     console.info("could not ask about the call:", error.message);
+    if (this.#asking === call) return;
+    this.#asking = call;
     await pause(ASK_AGAIN_MS);
+    this.#asking = null;
     if (this.current === call && !call.ended) await this.#missedEnd(call);
   }
 

@@ -76,9 +76,10 @@ export class Page {
 
   /**
    * The line about the network: a short gap is nobody's business, a longer one is shown and spoken. `talking()`: whether a
-   * call goes on without the server, so that nobody is alarmed in the middle of a sentence.
+   * call goes on without the server, so that nobody is alarmed in the middle of a sentence. `restsMs`: how long the server
+   * asked to stay away.
    */
-  online(isOnline, { talking = () => false } = {}) {
+  online(isOnline, { talking = () => false, restsMs = 0 } = {}) {
     if (isOnline) {
       if (!this.#network.hidden) this.speak(say("network_back"));
       this.networkSettled();
@@ -89,7 +90,7 @@ export class Page {
       this.#network.textContent = say(isTalking ? "network_lost_talking" : "network_lost");
       this.#network.hidden = false;
       this.speak(this.#network.textContent, { urgent: !isTalking });
-    }, NETWORK_SAID_AFTER_MS);
+    }, NETWORK_SAID_AFTER_MS + restsMs);
   }
 
   networkSettled() {

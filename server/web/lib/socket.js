@@ -89,6 +89,17 @@ export class EyelineSocket extends Emitter {
     this.#connect();
   }
 
+  /** The person wants something now: whatever it was that this connection waited for, it waits no longer. */
+  hurry() {
+    this.#resumeAt = 0;
+    this.#hurry();
+  }
+
+  /** How long a node that went asked to wait, from now on. */
+  get restsMs() {
+    return Math.max(0, this.#resumeAt - Date.now());
+  }
+
   /** After 4409 the person chose this tab: take the session back. A page that was away starts from the snapshot. */
   useHere() {
     this.#inbox.forget();
@@ -164,15 +175,14 @@ export class EyelineSocket extends Emitter {
   }
 
   #resumeLater() {
-    const waitMs = Math.max(this.#backoff.nextMs(), this.#resumeAt - Date.now());
-    this.#resumeAt = 0;
+    const waitMs = Math.max(this.#backoff.nextMs(), this.restsMs);
     this.#become("waiting");
     this.#reconnectTimer = setTimeout(() => this.#connect(), waitMs);
   }
 
   /** A token that is refused although it is new says that the session is over. One may also age without a network. */
   async #renewAndResume() {
-    if (Date.now() - this.#renewedAt < NEW_TOKEN_MS) return this.#halt("signed_out");
+    if (Math.abs(Date.now() - this.#renewedAt) < NEW_TOKEN_MS) return this.#halt("signed_out");
     this.#become("waiting");
     this.#renewing = true;
     try {

@@ -285,6 +285,10 @@ class TestLook:
         assert look(waiting, back_again, LIMITS).request.state is WAITING
         assert look(waiting, back_again + seconds(14.999), LIMITS).request.state is WAITING
         assert look(waiting, back_again + seconds(15), LIMITS).request.outcome is Outcome.FAILED
+        later = NOON + timedelta(minutes=32)
+        lasting = replace(request(), deadline=later + seconds(1))
+        still = replace(case(lasting, seen_at=NOON), watched_since=later)
+        assert look(still, later, LIMITS).request.outcome is Outcome.FAILED
 
     @pytest.mark.parametrize("state", [CONNECTING, IN_CALL, ENDED])
     def test_decides_nothing_of_a_request_that_is_not_waiting(self, state: RequestState) -> None:

@@ -286,6 +286,12 @@ class TestLook:
         assert look(unheard, back_again + seconds(14.999), LIMITS) is unheard
         assert look(unheard, back_again + seconds(15), LIMITS).state is ENDED
 
+    @pytest.mark.parametrize("state", [CONNECTING, CONNECTED, RECONNECTING])
+    def test_what_is_overdue_for_long_is_over_all_the_same(self, state: CallState) -> None:
+        """Or what can never be written steadily would never end."""
+        later = NOON + timedelta(minutes=32)
+        assert look(replace(call(state), watched_since=later), later, LIMITS).state is ENDED
+
     def test_sightings_are_written_only_so_often_and_judged_with_that_patience(self) -> None:
         rebuilt = rejoin(_seen(call(RECONNECTING), NOON), 1, NOON + seconds(29), LIMITS)
         assert look(rebuilt, NOON + seconds(43.999), LIMITS) is rebuilt

@@ -170,7 +170,7 @@ class TestEnding:
         assert (await board.media(route, RUNNING, 0)).after == over
         assert await board.take(CALL, VOLUNTEER, ELSEWHERE) == (over, None)
         assert await refusal(board.rejoin(CALL, SESSION, 1)) is Refused.CALL_ENDED
-        await board.attached(CALL, SESSION, 0)
+        await board.attached(CALL, SESSION)
         await board.detached(CALL, SESSION, 0)
         await board.look(CALL)
         assert room.call == over
@@ -244,7 +244,7 @@ class TestMovingAndRebuilding:
     async def test_presence_of_a_session_is_that_of_its_side(self, room: Room) -> None:
         gone = await room.switchboard.detached(CALL, SESSION, 0)
         assert gone.after.requester.away_since == room.clock.now
-        here = await room.switchboard.attached(CALL, SESSION, 1)
+        here = await room.switchboard.attached(CALL, SESSION)
         assert here.after.requester.away_since is None
         assert room.call == here.after
         assert room.call.volunteer == call().volunteer
@@ -256,9 +256,6 @@ class TestMovingAndRebuilding:
         assert room.call == attached
         await room.switchboard.detached(CALL, SESSION, 7)
         assert room.call.requester.away_since == room.clock.now
-        gone = room.call
-        await room.switchboard.attached(CALL, SESSION, 6)
-        assert room.call == gone
 
     async def test_presence_of_a_session_that_left_the_call_is_no_matter(self, room: Room) -> None:
         await room.switchboard.take(CALL, REQUESTER, ELSEWHERE)

@@ -5,12 +5,15 @@ CREATE TABLE watch (
     until timestamptz NOT NULL
 );
 
--- Nodes write every two seconds: after six without any, Postgres or all nodes were away, and everybody looks silent.
+-- Nodes write every two seconds: after ten without any, Postgres or all nodes were away, and everybody looks silent. So it is
+-- when the last one was written by a clock that was ahead of this one.
 CREATE FUNCTION eyeline_watched_since() RETURNS timestamptz LANGUAGE sql VOLATILE
-RETURN (SELECT CASE WHEN until < eyeline_now() - interval '6 seconds' THEN eyeline_now() ELSE since END FROM watch);
+RETURN (SELECT CASE WHEN until BETWEEN now - interval '10 seconds' AND now + interval '1 second' THEN least(since, now)
+                    ELSE now END
+        FROM watch, (SELECT eyeline_now() AS now) clock);
 
 CREATE FUNCTION eyeline_watch() RETURNS void LANGUAGE sql VOLATILE
 BEGIN ATOMIC
     INSERT INTO watch (until) VALUES (eyeline_now())
-    ON CONFLICT (one) DO UPDATE SET since = eyeline_watched_since(), until = greatest(watch.until, eyeline_now());
+    ON CONFLICT (one) DO UPDATE SET since = eyeline_watched_since(), until = eyeline_now();
 END;
