@@ -153,6 +153,10 @@ class TestPausing:
         await requester.page.evaluate(TAKEN_BY_THE_SYSTEM, False)
         await requester.hears("You are back.")
         await volunteer.shows("You are connected.")
+        await volunteer.page.evaluate(TAKEN_BY_THE_SYSTEM, True)
+        await requester.shows("The volunteer is held up, perhaps by a phone call.")
+        await volunteer.page.evaluate(TAKEN_BY_THE_SYSTEM, False)
+        await requester.shows("You are connected. The volunteer sees your camera.")
         assert await volunteer.ice_credentials() == negotiated
 
 
