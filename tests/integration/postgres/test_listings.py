@@ -366,6 +366,16 @@ class TestPresence:
             await world.presence.flush()
         assert await world.presence.forget_silent() == [(person.session, person.id)]
 
+    async def test_a_clock_that_was_ahead_and_is_put_right_makes_nobody_immortal(self, world: World) -> None:
+        person = await world.volunteer()
+        await world.pass_time(3600)
+        await world.presence.flush()
+        await world.pass_time(0)
+        for seconds in (0, 5, 10, 15, 20):
+            await world.pass_time(seconds)
+            await world.presence.flush()
+        assert await world.presence.forget_silent() == [(person.session, person.id)]
+
     async def test_two_nodes_forget_each_once_and_wait_for_nobody(self, world: World) -> None:
         people = await world.volunteers(30)
         await world.sql.execute("UPDATE sessions SET seen_at = eyeline_now() - interval '1 m'")

@@ -8,8 +8,8 @@ CREATE TABLE watch (
 -- Nodes write every two seconds: after ten without any, Postgres or all nodes were away, and everybody looks silent. So it is
 -- when the last one was written by a clock that was ahead of this one.
 CREATE FUNCTION eyeline_watched_since() RETURNS timestamptz LANGUAGE sql VOLATILE
-RETURN (SELECT CASE WHEN until BETWEEN now - interval '10 seconds' AND now + interval '1 second' THEN least(since, now)
-                    ELSE now END
+RETURN (SELECT CASE WHEN until NOT BETWEEN now - interval '10 seconds' AND now + interval '1 second' OR since > now THEN now
+                    ELSE since END
         FROM watch, (SELECT eyeline_now() AS now) clock);
 
 CREATE FUNCTION eyeline_watch() RETURNS void LANGUAGE sql VOLATILE
