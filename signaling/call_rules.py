@@ -231,11 +231,11 @@ def look(call: Call, now: datetime, limits: CallLimits) -> Call:
         return call
     if (side := next((side for side in Side if call.end(side).suspended), None)) is not None:
         return end(call, EndReason.SUSPENDED, side, now)
-    if call.practice is not None and (over := _practice_over(call.practice, now)) is not None:
-        return end(call, over, None, now)
     judged_at = now
     if call.watched_since is not None and now - call.watched_since < limits.unseen_slack:
         judged_at = now - limits.outage
+    if call.practice is not None and (over := _practice_over(call.practice, now, judged_at)) is not None:
+        return end(call, over, None, now)
     if call.state is _CONNECTING:
         return end(call, EndReason.NEVER_CONNECTED, None, now) if judged_at >= call.connect_by else call
     since = call.reconnecting_since
@@ -262,8 +262,9 @@ def _is_blind(call: Call, now: datetime, limits: CallLimits) -> bool:
     return frozen and since is not None and now - since >= limits.grace
 
 
-def _practice_over(practice: Practice, now: datetime) -> EndReason | None:
-    if now >= practice.phone_until:
+def _practice_over(practice: Practice, now: datetime, judged_at: datetime) -> EndReason | None:
+    """`judged_at`: the moment by which a node should have said that the phone is there."""
+    if judged_at >= practice.phone_until:
         return EndReason.LOST
     return EndReason.DONE if now >= practice.ends_at else None
 

@@ -410,6 +410,13 @@ class TestPractice:
         looked = look(replace(call(CONNECTED), practice=practice), NOON + seconds(at_s), LIMITS)
         assert (looked.end_reason, looked.ended_by) == (reason, None)
 
+    def test_its_node_has_time_to_be_heard_of_after_an_outage(self) -> None:
+        practice = Practice(ends_at=NOON + timedelta(minutes=9), phone_until=NOON + seconds(10))
+        back_again = NOON + timedelta(minutes=2)
+        unheard = replace(_seen(call(CONNECTED), back_again), practice=practice, watched_since=back_again)
+        assert look(unheard, back_again + seconds(14.999), LIMITS) is unheard
+        assert look(unheard, back_again + seconds(15), LIMITS).end_reason is EndReason.LOST
+
     def test_it_is_over_in_time_however_well_it_goes(self) -> None:
         practice = Practice(ends_at=NOON + seconds(20), phone_until=NOON + seconds(60))
         looked = look(replace(call(CONNECTED), practice=practice), NOON + seconds(20), LIMITS)
