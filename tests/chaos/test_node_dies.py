@@ -15,7 +15,19 @@ import pytest
 
 from infra.phone.state import View
 from tests.chaos.stage import BUSY_S, SOON_S, Stage, both_learn, since
-from tests.chaos.strikes import Record, Scene, Step, abandoned, cast_of, groups, move, no_longer, played, to_the_end
+from tests.chaos.strikes import (
+    Cast,
+    Record,
+    Scene,
+    Step,
+    abandoned,
+    cast_of,
+    groups,
+    move,
+    no_longer,
+    played,
+    to_the_end,
+)
 from tests.support.faults import Strike
 from tests.support.scenes import MEDIA, signals
 from tests.support.witness import PATIENCE_S, Witness, first_offered
@@ -153,6 +165,13 @@ async def accepting(scene: Scene) -> float:
     return took
 
 
+async def in_a_call(cast: Cast) -> tuple[View, View]:
+    """The request, and the call in which the requester has whoever is on the same node."""
+    request = await cast.requester.ask_on()
+    await cast.here.accept_on(await cast.here.offered(request["id"]))
+    return request, await both_learn(cast.requester, cast.here, request["id"])
+
+
 @pytest.mark.parametrize("strikes", groups(NEGOTIATING))
 async def test_while_negotiating(stage: Stage, strikes: list[Strike], record_property: Record) -> None:
     await played(stage, strikes, negotiating, record_property)
@@ -161,9 +180,7 @@ async def test_while_negotiating(stage: Stage, strikes: list[Strike], record_pro
 async def negotiating(scene: Scene) -> float:
     """Struck while the requester offers a connection: both hear what builds it, and the words said meanwhile."""
     cast = await cast_of(scene)
-    request = await cast.requester.ask_on()
-    await cast.here.accept_on(await cast.here.offered(request["id"]))
-    call = await both_learn(cast.requester, cast.here, request["id"])
+    request, call = await in_a_call(cast)
     words = {"chat": {"text": "which one?", "language": "en"}}
     scene.struck.arm()
     await say(cast.requester, signals("offer", "r1") | words, call)
@@ -200,9 +217,7 @@ async def test_while_connecting(stage: Stage, strikes: list[Strike], record_prop
 async def connecting(scene: Scene) -> float:
     """Struck while a side reports its media: both learn that they are connected."""
     cast = await cast_of(scene)
-    request = await cast.requester.ask_on()
-    await cast.here.accept_on(await cast.here.offered(request["id"]))
-    call = await both_learn(cast.requester, cast.here, request["id"])
+    request, call = await in_a_call(cast)
     await cast.requester.send("media", MEDIA, call=call)
     scene.struck.arm()
     await cast.here.post("media", MEDIA, call=call, replaces="media")
@@ -223,9 +238,7 @@ async def test_while_returning(stage: Stage, strikes: list[Strike], record_prope
 async def returning(scene: Scene) -> float:
     """Struck while a call that failed sends the request back to waiting: somebody else has it, and helps."""
     cast = await cast_of(scene)
-    request = await cast.requester.ask_on()
-    await cast.here.accept_on(await cast.here.offered(request["id"]))
-    call = await both_learn(cast.requester, cast.here, request["id"])
+    request, call = await in_a_call(cast)
     scene.struck.arm()
     ending = asyncio.create_task(cast.here.end_call(call, "technical"))
     await scene.struck.struck()
@@ -252,9 +265,7 @@ async def test_while_ending(stage: Stage, strikes: list[Strike], record_property
 async def ending(scene: Scene) -> float:
     """Struck while somebody hangs up who was helped: it is over for both, and completed."""
     cast = await cast_of(scene)
-    request = await cast.requester.ask_on()
-    await cast.here.accept_on(await cast.here.offered(request["id"]))
-    call = await both_learn(cast.requester, cast.here, request["id"])
+    request, call = await in_a_call(cast)
     for one in (cast.requester, cast.here):
         await one.send("media", MEDIA, call=call)
     await asyncio.gather(*(one.in_call(request["id"], state="connected") for one in (cast.requester, cast.here)))
